@@ -1,0 +1,1 @@
+"""Records: hierarchy, writer and reader, images, order, generator."""

@@ -1,0 +1,1 @@
+"""Networks shared by all tasks: ResNet trunk, sub-FC head, classifier."""

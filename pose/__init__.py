@@ -1,0 +1,1 @@
+"""G-RMI person pose on a pre-trained trunk (not built yet)."""

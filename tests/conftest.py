@@ -1,0 +1,25 @@
+import json
+import os
+import pathlib
+
+import pytest
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+# Two pytest workers on two cores: more threads each would only get in the way.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+SHARED = pathlib.Path(__file__).resolve().parents[2] / 'shared'
+
+
+def shared_path(*parts):
+  """Returns a path below ../shared, or skips the test with the reason."""
+  path = SHARED.joinpath(*parts)
+  if not path.exists():
+    pytest.skip(f'needs {path.relative_to(SHARED.parent)}, not on this machine')
+  return path
+
+
+def golden(name):
+  """Returns {case name: case} of ../shared/golden/NAME.json, or skips."""
+  with open(shared_path('golden', f'{name}.json')) as f:
+    return {case['name']: case for case in json.load(f)['cases']}

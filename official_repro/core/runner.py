@@ -1,0 +1,223 @@
+"""Runs one experiment from resolved options: the loop of all four binaries.
+
+Load order: newest checkpoint in model_dir > --init_checkpoint > random.
+"""
+
+import os
+import sys
+from typing import Any
+
+import orbit
+import tensorflow as tf
+from official.core import base_task
+
+from official_repro.core import checkpoints, observers
+from official_repro.core import flags as core_flags
+from official_repro.core import model_dir as model_dir_lib
+from official_repro.core import strategy as strategy_lib
+from official_repro.core import trainer as trainer_lib
+
+
+def run(options: core_flags.RunOptions, task_class: type[base_task.Task]):
+  """Trains and evaluates as the options say.
+
+  Args:
+    options: from flags.training_options.
+    task_class: a Task that also has `resolve(config)` (class method: fills in
+      what the data decides), `metadata()`, `record_ids(position)`,
+      `data_hash()`, `write_assets(model_dir)` and `sample_sheets(...)`.
+
+  Returns:
+    {metric: float} of the last evaluation, {} where there was none.
+
+  Raises:
+    ValueError: bad input, in one sentence.
+    flags.StoppedError: SIGTERM came; the state is saved.
+  """
+  strategy_lib.serve_if_worker(options.config.runtime.strategy)
+  config = task_class.resolve(options.config)
+  if 'train' not in options.mode:
+    return _Run(config, options, task_class).evaluate()
+  with model_dir_lib.locked(options.model_dir):
+    return _Run(config, options, task_class).train()
+
+
+class _Run:
+  """State of one run between its phases."""
+
+  def __init__(self, config, options, task_class):
+    self.config, self.options = config, options
+    self.model_dir = options.model_dir
+    self.train_wanted = 'train' in options.mode
+    self.eval_wanted = 'eval' in options.mode
+    self.resume = model_dir_lib.resume_from(
+      self.model_dir, options.resume if self.train_wanted else 'auto'
+    )
+    if options.mode == 'eval' and not self.resume:
+      raise ValueError(
+        f'Folder --model_dir {self.model_dir!r} holds no checkpoint to '
+        'evaluate.'
+      )
+    tf.keras.utils.set_random_seed(config.runtime.seed)
+    policy = config.runtime.mixed_precision
+    tf.keras.mixed_precision.set_global_policy(
+      f'mixed_{policy}' if policy else 'float32'
+    )
+    self.strategy = strategy_lib.create(config.runtime.strategy)
+    self.task = task_class(config.task, logging_dir=self.model_dir)
+    self.task.seed = config.runtime.seed
+    self.signal = observers.SignalFlag()
+    if self.resume:
+      model_dir_lib.check_resumable(self.resume, self.task.metadata())
+      self.task.start_position = checkpoints.read_position(self.resume)
+    self._build()
+
+  def _build(self):
+    with self.strategy.scope():
+      model = self.task.build_model()
+      optimizer = self.task.create_optimizer(
+        self.config.trainer.optimizer_config
+      )
+      self.trainer = trainer_lib.Trainer(
+        self.config,
+        self.task,
+        model,
+        optimizer,
+        train=self.train_wanted,
+        evaluate=self.eval_wanted,
+      )
+    self.manager = tf.train.CheckpointManager(
+      self.trainer.checkpoint,
+      directory=self.model_dir,
+      max_to_keep=self.config.trainer.max_to_keep,
+      step_counter=self.trainer.global_step,
+      checkpoint_interval=self.config.trainer.checkpoint_interval,
+      init_fn=self.trainer.initialize,
+    )
+    self.progress = observers.Progress(
+      self.trainer, self.config.trainer.train_steps
+    )
+    # Orbit prints a line per loop, which would break the progress line.
+    orbit.controller._log = lambda message: None
+
+  def _controller(self):
+    return orbit.Controller(
+      strategy=self.strategy,
+      trainer=self.trainer if self.train_wanted else None,
+      evaluator=self.trainer if self.eval_wanted else None,
+      global_step=self.trainer.global_step,
+      steps_per_loop=self.config.trainer.steps_per_loop,
+      checkpoint_manager=self.manager,
+      summary_dir=os.path.join(self.model_dir, 'train'),
+      eval_summary_dir=os.path.join(self.model_dir, 'validation'),
+      train_actions=[self._after_loop],
+      eval_actions=[self._after_evaluation],
+    )
+
+  def train(self):
+    """Trains to the end, evaluating on the way where the mode says so."""
+    trainer_config = self.config.trainer
+    if trainer_config.train_steps < 1:
+      raise ValueError(
+        f'train_steps is {trainer_config.train_steps}; set --train_steps to 1 '
+        'or more.'
+      )
+    model_dir_lib.write_run_files(
+      self.model_dir, self.config, self.task.data_hash()
+    )
+    self.task.write_assets(self.model_dir)
+    self.trainer.should_stop = self.signal
+    self.trainer.on_step = self._on_step
+    output = {}
+    with self.signal.listening():
+      controller = self._controller()
+      self._report_start()
+      if self.config.trainer.sample_pictures:
+        self._write_sheets(
+          'train', self.task.input_sheets(trainer_config.sample_pictures)
+        )
+      if self.eval_wanted:
+        output = controller.train_and_evaluate(
+          train_steps=trainer_config.train_steps,
+          eval_steps=trainer_config.validation_steps,
+          eval_interval=trainer_config.validation_interval,
+        )
+        if output is None:  # the run had already ended
+          output = controller.evaluate(trainer_config.validation_steps)
+      else:
+        controller.train(trainer_config.train_steps)
+    self.progress.end_line()
+    print(f'Done: {self.manager.latest_checkpoint}')
+    return observers.to_floats(output or {})
+
+  def evaluate(self):
+    """Evaluates the newest checkpoint, or each new one as it comes."""
+    controller = self._controller()
+    steps = self.config.trainer.validation_steps
+    if self.options.mode == 'eval':
+      return observers.to_floats(controller.evaluate(steps))
+    output = controller.evaluate_continuously(
+      steps,
+      timeout=self.config.trainer.continuous_eval_timeout,
+      timeout_fn=self._training_is_over,
+    )
+    return observers.to_floats(output or {})
+
+  def _training_is_over(self):
+    step = int(self.trainer.global_step.numpy())
+    return step >= self.config.trainer.train_steps
+
+  def _report_start(self):
+    if self.resume:
+      step = int(self.trainer.global_step.numpy())
+      print(f'Resuming from {self.resume} at step {step}.')
+    self.progress.restart()
+
+  def _on_step(self):
+    self.progress()
+
+  def _after_loop(self, output):
+    output.update(data_wait_seconds=self.trainer.data_wait)
+    observers.check_loss(self.trainer, self.model_dir, self.task.record_ids)
+    if self.signal():
+      self.progress.end_line()
+      path = self.manager.save(
+        checkpoint_number=self.trainer.global_step.numpy()
+      )
+      observers.stop(int(self.trainer.global_step.numpy()), path)
+    if _is_last(self.trainer, self.config.trainer):
+      self.progress.show()
+
+  def _after_evaluation(self, output):
+    self.progress.end_line()
+    metrics = observers.to_floats(output)
+    step = int(self.trainer.global_step.numpy())
+    split = self.config.task.validation_data.split
+    observers.append_metrics(
+      self.model_dir,
+      step=step,
+      examples_seen=int(self.trainer.position.numpy()),
+      split=split,
+      metrics=metrics,
+    )
+    shown = '  '.join(f'{k} {v:.4f}' for k, v in sorted(metrics.items()))
+    print(f'step {step}  {split}: {shown}')
+    sys.stdout.flush()
+    pictures = self.config.trainer.sample_pictures
+    if pictures:
+      self._write_sheets(
+        'validation', self.task.prediction_sheets(self.trainer.model, pictures)
+      )
+    self.progress.restart()
+
+  def _write_sheets(self, folder: str, sheets: Any):
+    path = os.path.join(self.model_dir, folder)
+    writer = tf.summary.create_file_writer(path)
+    with writer.as_default(int(self.trainer.global_step.numpy())):
+      for name, picture in sheets.items():
+        tf.summary.image(name, picture[None])
+    writer.close()
+
+
+def _is_last(trainer, config):
+  return int(trainer.global_step.numpy()) >= config.train_steps

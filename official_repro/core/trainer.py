@@ -1,0 +1,133 @@
+"""The Trainer: Model Garden's, with a per-step view from Python.
+
+Between two steps Python can measure the wait for data, show progress and
+stop. The checkpoint gains `position`, the number of examples consumed, and
+`metadata` (see checkpoints).
+"""
+
+import time
+from typing import Callable, Optional
+
+import tensorflow as tf
+from official.core import base_trainer
+
+from official_repro.core import checkpoints
+
+
+class Trainer(base_trainer.Trainer):
+  """Runs a Task's steps under any strategy.
+
+  Attributes:
+    position: int64 variable, examples consumed since the start of training.
+    data_wait: seconds that steps waited for their batch, since the last reset.
+    should_stop: asked before each step; True ends the loop early.
+    on_step: called after each step.
+  """
+
+  def __init__(self, config, task, model, optimizer, *, train, evaluate):
+    self.position = tf.Variable(
+      0,
+      trainable=False,
+      dtype=tf.int64,
+      name='position',
+      aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
+    self.first_bad_step = tf.Variable(
+      -1,
+      trainable=False,
+      dtype=tf.int64,
+      name='first_bad_step',
+      aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
+    self.data_wait = 0.0
+    self.should_stop: Callable[[], bool] = lambda: False
+    self.on_step: Callable[[], None] = lambda: None
+    self.last_validation_batch = None
+    nothing = tf.data.Dataset.range(0)
+    super().__init__(
+      config,
+      task,
+      model,
+      optimizer,
+      train=train,
+      evaluate=evaluate,
+      train_dataset=None if train else nothing,
+      validation_dataset=None if evaluate else nothing,
+    )
+    self._checkpoint = tf.train.Checkpoint(
+      global_step=self.global_step,
+      model=model,
+      optimizer=optimizer,
+      position=self.position,
+      metadata=checkpoints.Metadata(task.metadata()),
+    )
+
+  @property
+  def batch_size(self) -> int:
+    """Images per step over all replicas."""
+    return self.config.task.train_data.global_batch_size
+
+  def create_train_loop_fn(self):
+    """See base class; synchronous strategies step from Python."""
+    if self._is_async:
+      return self._async_loop()
+    step = tf.function(self.train_step)
+
+    def loop(iterator, num_steps):
+      for _ in range(int(num_steps)):
+        if self.should_stop():
+          return
+        start = time.perf_counter()
+        inputs = next(iterator)
+        self.data_wait += time.perf_counter() - start
+        step(inputs)
+        self.position.assign_add(self.batch_size)
+        self.on_step()
+
+    return loop
+
+  def _async_loop(self):
+    step = tf.function(lambda iterator: self.train_step(next(iterator)))
+
+    def loop(iterator, num_steps):
+      for _ in range(int(num_steps)):
+        self.coordinator_for_async().schedule(step, args=(iterator,))
+      self.join()
+      self.position.assign_add(int(num_steps) * self.batch_size)
+      self.on_step()
+
+    return loop
+
+  def train_step(self, inputs):
+    """One step on a batch that has already been taken from the iterator."""
+
+    def step_fn(inputs):
+      logs = self.task.train_step(
+        inputs,
+        model=self.model,
+        optimizer=self.optimizer,
+        metrics=self.train_metrics,
+      )
+      loss = logs[self.task.loss]
+      self._train_loss.update_state(loss)
+      self.global_step.assign_add(1)
+      return loss
+
+    losses = self.strategy.run(step_fn, args=(inputs,))
+    loss = self.strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
+    bad = tf.logical_and(
+      tf.logical_not(tf.math.is_finite(loss)), self.first_bad_step < 0
+    )
+    self.first_bad_step.assign(
+      tf.where(bad, self.global_step, self.first_bad_step)
+    )
+
+  def next_eval_inputs(self, iterator):
+    """See base class; record names stay on the host."""
+    inputs = next(iterator)
+    return inputs, {}
+
+  def bad_step(self) -> Optional[int]:
+    """Returns the first step whose loss was not finite, or None."""
+    step = int(self.first_bad_step.numpy())
+    return None if step < 0 else step

@@ -10,6 +10,8 @@ import numpy as np
 # Images whose scores are worked on at once: bounds the scratch memory, and
 # 128 x 6,000 float32 scores still fit into a processor's cache.
 _CHUNK = 128
+# Classes in a group where the k-th highest score is looked for.
+_GROUP = 16
 
 
 class MeanAveragePrecisionAtK:
@@ -89,10 +91,13 @@ class MeanAveragePrecisionAtK:
 
   def _update(self, label_ids, scores):
     classes = top_k(scores, self.k)
-    truth = np.zeros(scores.shape, bool)
     rows, slots = np.nonzero(label_ids >= 0)
-    truth[rows, label_ids[rows, slots]] = True
-    self._positives += truth.sum(axis=0)
+    true = np.unique(rows * self.num_classes + label_ids[rows, slots])
+    truth = np.zeros(scores.shape, bool)
+    truth.ravel()[true] = True
+    self._positives += np.bincount(
+      true % self.num_classes, minlength=self.num_classes
+    )
     self._keys.append(
       _pack(
         classes,
@@ -113,6 +118,8 @@ class MeanAveragePrecisionAtK:
         f'num_classes={self.num_classes}, k={self.k} against '
         f'num_classes={other.num_classes}, k={other.k}.'
       )
+    if not np.array_equal(self.class_weights, other.class_weights):
+      raise ValueError('Metrics to merge have different class_weights.')
     self._positives += other._positives
     self._keys.extend(other._keys)
 
@@ -129,7 +136,8 @@ class MeanAveragePrecisionAtK:
     weights = self.class_weights * present
     if not weights.any():
       return float('nan')
-    return float(np.average(np.where(present, self.per_class(), 0), weights=weights))
+    precisions = np.where(present, self.per_class(), 0)
+    return float(np.average(precisions, weights=weights))
 
 
 class TopKAccuracy:
@@ -207,15 +215,49 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
   Returns:
     [B, k] ids, ascending; of equal scores at the cut the lower ids.
   """
-  num_classes = scores.shape[1]
-  cut = np.partition(scores, num_classes - k, axis=1)[:, num_classes - k]
-  chosen = scores >= cut[:, None]
-  excess = np.flatnonzero(chosen.sum(axis=1) > k)
-  for row in excess:
+  if scores.shape[1] // _GROUP < k:
+    return _top_k_by_partition(scores, k)
+  few, classes = _thin_out(scores, k)
+  return np.take_along_axis(classes, _top_k_by_partition(few, k), axis=1)
+
+
+def _top_k_by_partition(scores, k):
+  images, num_classes = scores.shape
+  first = num_classes - k
+  cut = np.partition(scores, first, axis=1)[:, first, None]
+  chosen = scores >= cut
+  for row in np.flatnonzero(chosen.sum(axis=1) > k):
     ties = np.flatnonzero(scores[row] == cut[row])
     above = int((scores[row] > cut[row]).sum())
     chosen[row, ties[k - above :]] = False
-  return np.nonzero(chosen)[1].reshape(len(scores), k)
+  return (np.flatnonzero(chosen) % num_classes).reshape(images, k)
+
+
+def _thin_out(scores, k):
+  """Finds the few classes of each row that can be among its k highest.
+
+  The k-th highest maximum of a group of classes is a lower bound of the k-th
+  highest score, found without ordering all classes.
+
+  Returns:
+    few: [B, W] their scores, W >= k, padded with -inf at the end.
+    classes: [B, W] their ids, ascending.
+  """
+  images, num_classes = scores.shape
+  groups = num_classes // _GROUP
+  # Group g holds the classes g, g + groups, ...; a rest belongs to none.
+  grouped = scores[:, : groups * _GROUP].reshape(images, _GROUP, groups)
+  bound = np.partition(grouped.max(axis=1), groups - k, axis=1)[:, groups - k]
+  flat = np.flatnonzero(scores >= bound[:, None])
+  rows = flat // num_classes
+  counts = np.bincount(rows, minlength=images)
+  columns = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
+  shape = images, counts.max(initial=k)
+  few = np.full(shape, -np.inf, np.float32)
+  classes = np.zeros(shape, np.int64)
+  few[rows, columns] = scores.ravel()[flat]
+  classes[rows, columns] = flat - rows * num_classes
+  return few, classes
 
 
 def _check_weights(weights, num_classes):
@@ -255,7 +297,8 @@ def _check_batch(label_ids, scores, num_classes=None):
     )
   scores = scores.astype(np.float32, copy=False)
   # Any NaN makes the sum NaN; so do two infinities, hence the second look.
-  bad = np.flatnonzero(np.isnan(scores.sum(axis=1)))
+  with np.errstate(invalid='ignore', over='ignore'):
+    bad = np.flatnonzero(np.isnan(scores.sum(axis=1)))
   bad = bad[np.isnan(scores[bad]).any(axis=1)]
   if bad.size:
     raise ValueError(

@@ -264,6 +264,7 @@ class ClassificationTask(base_task.Task):
       labels=data.labels,
       shuffle_group=data.shuffle_group,
       input_context=input_context,
+      with_source_id=False,  # strings do not travel to a GPU
     )
 
   def build_losses(self, labels, model_outputs, aux_losses=None):
@@ -404,7 +405,7 @@ def _dataset(data):
       'python -m official_repro.build_records writes it.'
     )
   dataset = records.Dataset.load(data.data_dir)
-  dataset.check_split(data.split)
+  dataset.split(data.split)
   return dataset
 
 

@@ -89,40 +89,46 @@ class ExperimentConfig(base_config.Config):
 
 
 def check_keys(
-  config: Mapping[str, Any], override: Mapping[str, Any], where: str, path=''
+  config: base_config.Config, override: Mapping[str, Any], where: str, path=''
 ) -> None:
   """Checks that every key of `override` exists in `config`.
 
   Args:
-    config: nested dict of the experiment as it stands.
+    config: the experiment as it stands, or a part of it.
     override: nested dict to be laid over it.
     where: what the user wrote it in, for the message.
     path: dotted path of `config` below the root.
 
   Raises:
-    ValueError: an unknown key, with the nearest known one.
+    ValueError: an unknown key, with the nearest known one; or a value of
+      another type than the present one.
   """
+  # Not as_dict(): it leaves out the choices of a OneOfConfig not taken.
+  known = {k: v for k, v in vars(config).items() if k in _fields(config)}
   for key, value in override.items():
     name = f'{path}{key}'
-    if key not in config:
-      near = difflib.get_close_matches(str(key), config, 1, cutoff=0.5)
+    if key not in known:
+      near = difflib.get_close_matches(str(key), known, 1, cutoff=0.5)
       hint = (
         f'did you mean {path}{near[0]}?'
         if near
-        else f'known there: {", ".join(sorted(config))}.'
+        else f'known there: {", ".join(sorted(known))}.'
       )
       raise ValueError(f'Unknown key {name} in {where}; {hint}')
-    if isinstance(value, Mapping) and isinstance(config[key], Mapping):
-      check_keys(config[key], value, where, f'{name}.')
-    elif isinstance(value, Mapping) != isinstance(config[key], Mapping):
-      if config[key] is None:
-        continue
+    present = known[key]
+    if isinstance(present, base_config.Config) and isinstance(value, Mapping):
+      check_keys(present, value, where, f'{name}.')
+    elif isinstance(present, base_config.Config) != isinstance(value, Mapping):
       raise ValueError(
         f'Key {name} in {where} got {value!r}, which has another form than '
-        f'the present value {config[key]!r}.'
+        f'the present value {present!r}.'
       )
     else:
-      _check_type(config[key], value, name, where)
+      _check_type(present, value, name, where)
+
+
+def _fields(config):
+  return set(vars(config)) - set(config.RESERVED_ATTR)
 
 
 def _check_type(old, new, name, where):
@@ -218,7 +224,7 @@ def _nested(flat):
 def override(config, values: Mapping[str, Any], where: str):
   """Returns a copy of `config` with `values` laid over it (see check_keys)."""
   config = copy.deepcopy(config)
-  check_keys(config.as_dict(), values, where)
+  check_keys(config, values, where)
   config.override(dict(values))
   return config
 

@@ -4,12 +4,10 @@ Object space as in geometry.py. Left and right are the person's own: seen from
 the front, the left hand is on the right of the picture.
 """
 
+import cv2
 import numpy as np
 
-from official_repro.data.mini.geometry import bar
-from official_repro.data.mini.geometry import disc
-from official_repro.data.mini.geometry import ellipse
-from official_repro.data.mini.geometry import poly
+from official_repro.data.mini.geometry import bar, disc, ellipse, poly
 
 JOINT_NAMES = (
   'nose',
@@ -56,7 +54,10 @@ def _angles(rng, style, sides):
   arms, legs = [], []
   for i, side in enumerate(sides):
     if style == 'cheering':
-      arm = (side * (np.pi - 0.2 - spread[i]), side * (np.pi - 0.3 + bend[i] / 3))
+      arm = (
+        side * (np.pi - 0.2 - spread[i]),
+        side * (np.pi - 0.3 + bend[i] / 3),
+      )
     elif style == 'running':
       swing = (0.6 + spread[i]) * (1, -1)[i]
       arm = (swing, swing + 1.2)
@@ -86,44 +87,84 @@ def _limb(points, widths, roles):
   ]
 
 
-def _head(turn, from_behind):
-  x, y = _HEAD
-  x += turn * 0.05
-  parts = [
-    bar(0.0, -0.62, 0.0, -0.45, 0.12, 0.14, 'skin'),
-    disc(x, y - 0.03, 0.2, 'hair'),
-  ]
-  if from_behind:
-    return parts
-  face = x + turn * 0.07
-  return parts + [
-    ellipse(face, y + 0.03, 0.15, 0.17, 'skin'),
-    disc(face - 0.06 + turn * 0.04, y, 0.025, 'black', 6),
-    disc(face + 0.06 + turn * 0.04, y, 0.025, 'black', 6),
-  ]
-
-
 def _face_joints(side, turn, from_behind):
-  """(x, y, visibility) of nose, eyes and ears."""
+  """Nose, eyes and ears: float [5, 3] (x, y, visibility)."""
   x, y = _HEAD
   face = x + turn * 0.12
   seen = _OCCLUDED if from_behind else _VISIBLE
-  # A turned head hides the ear on the side it turns to.
+  # A turned head hides the ear on the side that it turns to.
   ears = [
     _OCCLUDED if turn * s > 0.5 and not from_behind else _VISIBLE
     for s in (side, -side)
   ]
-  return [
-    (face + turn * 0.05, y + 0.05, seen),
-    (face + side * 0.06, y, seen),
-    (face - side * 0.06, y, seen),
-    (x + side * 0.16, y + 0.01, ears[0]),
-    (x - side * 0.16, y + 0.01, ears[1]),
+  return np.array(
+    [
+      (face + turn * 0.05, y + 0.06, seen),
+      (face + side * 0.06, y, seen),
+      (face - side * 0.06, y, seen),
+      (x + side * 0.17, y + 0.01, ears[0]),
+      (x - side * 0.17, y + 0.01, ears[1]),
+    ]
+  )
+
+
+def _head(face_joints, turn, from_behind):
+  """Neck, hair, ears and, from the front, the face."""
+  x, y = _HEAD
+  parts = [
+    bar(0.0, -0.62, 0.0, -0.45, 0.12, 0.14, 'skin'),
+    disc(x + turn * 0.02, y - 0.03, 0.19, 'hair'),
   ]
+  for ear_x, ear_y, visibility in face_joints[3:]:
+    if visibility == _VISIBLE:
+      parts.append(disc(ear_x, ear_y, 0.05, 'skin', 8))
+  if from_behind:
+    return parts
+  parts.append(ellipse(x + turn * 0.07, y + 0.03, 0.15, 0.17, 'skin'))
+  for (eye_x, eye_y, _), size in zip(face_joints, (0.02, 0.028, 0.028)):
+    parts.append(disc(eye_x, eye_y, size, 'black', 6))
+  return parts
+
+
+def _hide(joints, parts):
+  """Marks the joints [N, 3] that lie inside any of the parts as hidden."""
+  outlines = [p.points.astype(np.float32)[:, None] for p in parts]
+  for joint in joints:
+    at = (float(joint[0]), float(joint[1]))
+    if any(cv2.pointPolygonTest(o, at, False) > 0 for o in outlines):
+      joint[2] = _OCCLUDED
+
+
+def _sides(rng, style, side, half, hip, hip_y):
+  """Joints and limbs of the left and the right half of the body.
+
+  Returns:
+    Two pairs (joints float [6, 3]: shoulder, elbow, wrist, hip, knee, ankle;
+    (arm parts, leg parts)).
+  """
+  arms, legs = _angles(rng, style, (side, -side))
+  halves = []
+  for s, arm, leg in zip((side, -side), arms, legs):
+    shoulder, root = (s * half, -0.42), (s * hip, hip_y)
+    elbow = _step(shoulder, _UPPER_ARM, arm[0])
+    wrist = _step(elbow, _LOWER_ARM, arm[1])
+    knee = _step(root, _THIGH, leg[0])
+    ankle = _step(knee, _SHIN, leg[1])
+    arm_path, leg_path = (shoulder, elbow, wrist), (root, knee, ankle)
+    joints = np.array([(*p, _VISIBLE) for p in (*arm_path, *leg_path)])
+    limbs = (
+      _limb(arm_path, (0.15, 0.12, 0.09), ('body', 'skin', 'skin')),
+      _limb(leg_path, (0.2, 0.16, 0.12), ('pants', 'pants', 'shoe')),
+    )
+    halves.append((joints, limbs))
+  return halves
 
 
 def figure(rng, style='standing', from_behind=None):
   """Draws one person.
+
+  Running and sitting people are turned to the right of the picture, so that
+  their right side is the near one, whether seen from the front or the back.
 
   Args:
     rng: np.random.Generator.
@@ -146,29 +187,7 @@ def figure(rng, style='standing', from_behind=None):
   turn = 0.5 + 0.5 * turn if turned else turn - 0.5
   side = -1.0 if from_behind else 1.0
   half = (0.15 if turned else 0.22) + 0.03 * narrow
-  hip_y = 0.3 if style == 'sitting' else 0.05
-  hip = half * 0.6
-  arms, legs = _angles(rng, style, (side, -side))
-  joints = _face_joints(side, turn, from_behind)
-  limbs, chains = [], []
-  for i, s in enumerate((side, -side)):
-    shoulder = (s * half, -0.42)
-    elbow = _step(shoulder, _UPPER_ARM, arms[i][0])
-    wrist = _step(elbow, _LOWER_ARM, arms[i][1])
-    root = (s * hip, hip_y)
-    knee = _step(root, _THIGH, legs[i][0])
-    ankle = _step(knee, _SHIN, legs[i][1])
-    limbs.append(
-      (
-        _limb(
-          (shoulder, elbow, wrist), (0.15, 0.12, 0.09), ('body', 'skin', 'skin')
-        ),
-        _limb((root, knee, ankle), (0.2, 0.16, 0.12), ('pants', 'pants', 'shoe')),
-      )
-    )
-    chains.append((shoulder, elbow, wrist, root, knee, ankle))
-  for left, right in zip(*chains):
-    joints += [(*left, _VISIBLE), (*right, _VISIBLE)]
+  hip, hip_y = half * 0.6, 0.3 if style == 'sitting' else 0.05
   torso = poly(
     'body',
     (-half - 0.06, -0.47),
@@ -176,8 +195,16 @@ def figure(rng, style='standing', from_behind=None):
     (hip + 0.09, hip_y + 0.03),
     (-hip - 0.09, hip_y + 0.03),
   )
-  (arm_l, leg_l), (arm_r, leg_r) = limbs
-  behind = arm_l if turned else []
-  front = arm_r if turned else arm_l + arm_r
-  parts = [*behind, *leg_l, *leg_r, torso, *_head(turn, from_behind), *front]
-  return parts, np.array(joints)
+  face = _face_joints(side, turn, from_behind)
+  head = _head(face, turn, from_behind)
+  (left, (arm_l, leg_l)), (right, (arm_r, leg_r)) = _sides(
+    rng, style, side, half, hip, hip_y
+  )
+  if turned:
+    _hide(left[1:3], [*leg_r, torso, *head, *arm_r])
+    _hide(left[4:6], [*leg_r, torso, *arm_r])
+    parts = [*arm_l, *leg_l, *leg_r, torso, *head, *arm_r]
+  else:
+    parts = [*leg_l, *leg_r, torso, *head, *arm_l, *arm_r]
+  body = np.stack([left, right], 1).reshape(12, 3)
+  return parts, np.concatenate([face, body])

@@ -48,7 +48,7 @@ _HAIR = ((40, 30, 25), (95, 60, 35), (200, 160, 80), (150, 150, 150))
 _PANTS = ((45, 55, 90), (60, 60, 65), (110, 95, 75), (75, 50, 45))
 
 # Standard deviation of a body colour's jitter per channel, of 255.
-_JITTER = 9.0
+_JITTER = 7.0
 
 
 def jittered(rng, name):

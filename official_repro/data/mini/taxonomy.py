@@ -6,7 +6,7 @@ the pattern ("striped thing"). Kinds hang below groups, groups below domains.
 """
 
 import functools
-from typing import Dict, List, NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -183,8 +183,8 @@ SEGMENT_CLASSES = (
 )
 
 # Zipf-Mandelbrot law of the leaves: share ~ 1 / (rank + SHIFT). The shift
-# keeps the commonest leaf near 5% instead of 17%.
-_ZIPF_SHIFT = 4.0
+# keeps the commonest leaf near 8% instead of 17%.
+_ZIPF_SHIFT = 2.0
 
 
 class Leaf(NamedTuple):
@@ -214,12 +214,12 @@ class Taxonomy(NamedTuple):
   """
 
   hierarchy: Hierarchy
-  leaves: Tuple[Leaf, ...]
+  leaves: tuple[Leaf, ...]
   leaf_probs: np.ndarray
-  siblings: Dict[int, Tuple[int, ...]]
+  siblings: dict[int, tuple[int, ...]]
 
 
-def _leaf_rows() -> List[Tuple[str, str, str, str, Tuple[str, ...]]]:
+def _leaf_rows() -> list[tuple[str, str, str, str, tuple[str, ...]]]:
   """(name, kind, color, pattern, kind's parents) of every leaf, by table."""
   rows = []
   for line in _KINDS.strip().splitlines():
@@ -284,7 +284,7 @@ def class_weights(probs: np.ndarray) -> np.ndarray:
   return (weights / weights.mean()).astype(np.float32)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def make_taxonomy(num_classes=None) -> Taxonomy:
   """Builds the label space.
 

@@ -1,0 +1,223 @@
+"""Training input on one core against Model Garden's; prints one JSON line.
+
+  python -m benchmarks.input_pipeline [--records=512 --repeats=9]
+
+Three pipelines run in one process on one core, in turn, on the same pictures:
+  peer      `official.vision` classification input (its InputReader, Decoder and
+            Parser at their training defaults: random area crop of 8-100%, flip,
+            float32) to 299 px, from records with the original JPEGs;
+  original  `official_repro.data.pipeline.make_dataset`, 340 -> 299 px, from the
+            same original JPEGs;
+  small     the same from records that were built at 340 x 340 px.
+goal: original >= 1.3 x peer, small >= 4 x peer.
+
+The pictures are synthetic, with the sizes and bytes of photos: noise of several
+scales under polygons with sharp edges, 500x375 to 640x480, JPEG quality 88.
+
+Time is the process's CPU time on its one core, between two moments at which all
+buffers are full: other programs on the machine do not count, nor do pictures
+that were prepared while another pipeline was measured. Medians over repeats;
+the ratios are of pipelines measured right after each other.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import tempfile
+import time
+
+import numpy as np
+
+# Before TensorFlow counts the cores.
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+import cv2  # noqa: E402
+from official.core import input_reader  # noqa: E402
+from official.vision.configs import image_classification  # noqa: E402
+from official.vision.dataloaders import classification_input  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from official_repro.data import pipeline  # noqa: E402
+
+RESIZE, CROP, BATCH, CLASSES = 340, 299, 32, 1000
+SIZES = ((375, 500), (500, 375), (480, 640), (427, 640))
+QUALITY = 88
+
+
+def photo(rng, height, width):
+  """A picture with the spectrum and the edges of a photo, uint8 [H, W, 3]."""
+  image = np.full((height, width, 3), 128, np.float32)
+  for cells, strength in ((4, 60), (16, 40), (64, 25), (128, 15)):
+    noise = rng.standard_normal((cells, cells, 3)).astype(np.float32)
+    image += strength * cv2.resize(noise, (width, height), interpolation=2)
+  for _ in range(25):
+    corners = rng.integers(0, [width, height], (4, 2)).astype(np.int32)
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [corners], 1)
+    image[mask > 0] = (image[mask > 0] + rng.uniform(0, 255, 3)) / 2
+  image += 7 * rng.standard_normal((height, width, 1))
+  return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def encode(image):
+  """The picture as a JPEG's bytes."""
+  options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+  return cv2.imencode('.jpg', image, options)[1].tobytes()
+
+
+def example(encoded, number):
+  """A record with one label."""
+  bytes_feature = lambda value: tf.train.Feature(
+    bytes_list=tf.train.BytesList(value=[value])
+  )
+  label = tf.train.Int64List(value=[number % CLASSES])
+  feature = {
+    'image/encoded': bytes_feature(encoded),
+    'image/source_id': bytes_feature(b'%d' % number),
+    'image/class/label': tf.train.Feature(int64_list=label),
+  }
+  features = tf.train.Features(feature=feature)
+  return tf.train.Example(features=features).SerializeToString()
+
+
+def write_folder(folder, records, shards=8):
+  """Writes serialized examples as a data folder."""
+  folder.mkdir()
+  listed = []
+  for shard, part in enumerate(np.array_split(np.arange(len(records)), shards)):
+    name = f'train-{shard:05d}-of-{shards:05d}'
+    offsets = [0]
+    with tf.io.TFRecordWriter(str(folder / f'{name}.tfrecord')) as writer:
+      for index in part:
+        writer.write(records[index])
+        offsets.append(offsets[-1] + len(records[index]) + 16)
+    np.array(offsets[:-1], '<i8').tofile(folder / f'{name}.offsets')
+    listed.append({'file': f'{name}.tfrecord', 'records': len(part)})
+  manifest = {
+    'name': 'benchmark',
+    'version': 1,
+    'label_space': {'num_classes': CLASSES},
+    'splits': {'train': {'records': len(records), 'shards': listed}},
+  }
+  (folder / 'dataset.json').write_text(json.dumps(manifest))
+
+
+def make_folders(root, count):
+  """Writes both forms of the same pictures; returns bytes per picture."""
+  rng = np.random.default_rng(0)
+  original, small = [], []
+  for number in range(count):
+    image = photo(rng, *SIZES[number % len(SIZES)])
+    original.append(encode(image))
+    small.append(encode(cv2.resize(image, (RESIZE, RESIZE))))
+  for name, pictures in (('original', original), ('small', small)):
+    records = [example(picture, n) for n, picture in enumerate(pictures)]
+    write_folder(root / name, records)
+  return [int(np.mean([len(p) for p in form])) for form in (original, small)]
+
+
+def peer_dataset(folder):
+  """Model Garden's classification input at its training defaults."""
+  config = image_classification.DataConfig(
+    input_path=str(folder / 'train*.tfrecord'),
+    global_batch_size=BATCH,
+    is_training=True,
+  )
+  parser = classification_input.Parser(
+    output_size=[CROP, CROP],
+    num_classes=CLASSES,
+    aug_rand_hflip=config.aug_rand_hflip,
+    aug_crop=config.aug_crop,
+    crop_area_range=config.crop_area_range,
+    dtype=config.dtype,
+  )
+  return input_reader.InputReader(
+    config,
+    decoder_fn=classification_input.Decoder().decode,
+    parser_fn=parser.parse_fn(config.is_training),
+  ).read()
+
+
+def our_dataset(folder):
+  """This project's training input."""
+  return pipeline.make_dataset(
+    str(folder),
+    'train',
+    batch_size=BATCH,
+    training=True,
+    resize=RESIZE,
+    crop=CROP,
+  )
+
+
+def one_thread(dataset):
+  """The dataset, run by one thread."""
+  options = tf.data.Options()
+  options.threading.private_threadpool_size = 1
+  return dataset.with_options(options)
+
+
+def settle():
+  """Waits until all buffers are full, that is until the process idles."""
+  idle = 0
+  while idle < 3:
+    before = time.process_time()
+    time.sleep(0.1)
+    idle = idle + 1 if time.process_time() - before < 0.004 else 0
+
+
+def images_per_second(iterator, batches):
+  """Pictures per second of CPU time, from full buffers to full buffers."""
+  settle()
+  start = time.process_time()
+  for _ in range(batches):
+    next(iterator)
+  settle()
+  return batches * BATCH / (time.process_time() - start)
+
+
+def main():
+  """Parses the arguments, measures, prints the JSON line."""
+  arguments = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+  arguments.add_argument('--records', type=int, default=512)
+  arguments.add_argument('--repeats', type=int, default=9)
+  options = arguments.parse_args()
+  with tempfile.TemporaryDirectory() as root:
+    root = pathlib.Path(root)
+    sizes = make_folders(root, options.records)
+    iterators = {
+      'peer': iter(one_thread(peer_dataset(root / 'original'))),
+      'original': iter(one_thread(our_dataset(root / 'original'))),
+      'small': iter(one_thread(our_dataset(root / 'small'))),
+    }
+    batches = options.records // BATCH
+    rates = {name: [] for name in iterators}
+    for repeat in range(options.repeats + 1):
+      for name, iterator in iterators.items():
+        rate = images_per_second(iterator, batches)
+        if repeat:  # the first round warms up
+          rates[name].append(rate)
+  rates = {name: np.array(values) for name, values in rates.items()}
+  result = {
+    'benchmark': 'input_pipeline',
+    'images_per_second': {
+      name: round(float(np.median(values)), 1) for name, values in rates.items()
+    },
+    'bytes_per_picture': dict(zip(('original', 'small'), sizes)),
+    'repeats': options.repeats,
+    'machine': platform.processor() or platform.machine(),
+    'cores': 1,
+  }
+  for name in ('original', 'small'):
+    ratios = rates[name] / rates['peer']
+    result[f'ratio_{name}'] = round(float(np.median(ratios)), 2)
+    result[f'ratio_{name}_min_max'] = [
+      round(float(ratio), 2) for ratio in (ratios.min(), ratios.max())
+    ]
+  print(json.dumps(result))
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,316 @@
+"""From TFRecord shards to batches of uint8 pictures and sparse labels.
+
+Shuffling moves encoded records, never decoded pictures; labels stay lists of
+ids, padded with -1, all the way to the device; pixels stay bytes.
+
+Training is endless, and its record order is a pure function of seed, epoch and
+index (see order.py): position p = step * batch_size + row. The crop and the
+reflection of a row are a function of (seed, p). So a run that starts at
+position p reads on exactly as one that came there, and every input pipeline of
+a distributed run can cut its own slice out of the same global batches.
+
+In training a damaged record is replaced by the next sound one of its group, so
+that positions stay arithmetic; in evaluation it is left out. Both are reported
+on standard error with the shard's name.
+
+Memory: two groups of `shuffle_group` encoded records, the one in use and the
+next one.
+"""
+
+import dataclasses
+import json
+import os
+from typing import Optional
+
+import tensorflow as tf
+
+from official_repro.data import images, parsing, reading
+from official_repro.data import order as order_lib
+
+SHUFFLE_GROUP = 8192
+
+
+@dataclasses.dataclass(frozen=True)
+class _Split:
+  """The part of a manifest that reading needs."""
+
+  paths: tuple[str, ...]
+  sizes: tuple[int, ...]
+  num_classes: int
+  where: str
+
+
+def _load_split(data_dir: str, split: str) -> _Split:
+  with tf.io.gfile.GFile(os.path.join(data_dir, 'dataset.json')) as f:
+    manifest = json.load(f)
+  shards = manifest['splits'][split]['shards']
+  return _Split(
+    paths=tuple(os.path.join(data_dir, shard['file']) for shard in shards),
+    sizes=tuple(shard['records'] for shard in shards),
+    num_classes=manifest['label_space']['num_classes'],
+    where=f"split '{split}' of {data_dir}",
+  )
+
+
+def _check_files(split: _Split) -> None:
+  """A missing file would read as one in which every record is damaged."""
+  for path in split.paths:
+    for needed in (path, path[: -len('.tfrecord')] + '.offsets'):
+      if not tf.io.gfile.exists(needed):
+        raise ValueError(
+          f'{needed} is named by dataset.json but is not there; copy the whole '
+          'folder, or build it again with official_repro.build_records.'
+        )
+
+
+def _training_records(split: _Split, shuffle_group, seed, start, slice_of):
+  """Dataset of (position int64, serialized example) from `start` on.
+
+  Args:
+    split: what to read.
+    shuffle_group: records that are shuffled together.
+    seed: Python int.
+    start: first position.
+    slice_of: function from positions (int64 [n]) to bool [n], those to give.
+  """
+  order = order_lib.TrainingOrder(split.sizes, shuffle_group, seed)
+  paths = tf.constant(split.paths)
+  sizes = tf.constant(split.sizes, tf.int64)
+
+  def read_group(ordinal):
+    group = order.group(ordinal)
+    records = reading.read_shards(
+      tf.gather(paths, group.shards), tf.gather(sizes, group.shards)
+    )
+    sound = tf.not_equal(records, reading.HOLE)
+    check = tf.debugging.Assert(
+      tf.reduce_any(sound) | tf.equal(group.size, 0),
+      ['No readable record in', tf.gather(paths, group.shards)],
+    )
+    with tf.control_dependencies([check]):
+      indices = order_lib.fill_holes(sound, order.record_order(group))
+    positions = group.first + tf.range(group.size)
+    wanted = slice_of(positions) & (positions >= start)
+    return (
+      tf.boolean_mask(positions, wanted),
+      tf.boolean_mask(indices, wanted),
+      records,
+    )
+
+  def one_by_one(positions, indices, records):
+    # The group is captured, not sliced: its bytes are not copied once more.
+    rows = tf.data.Dataset.from_tensor_slices((positions, indices))
+    return rows.map(lambda position, index: (position, records[index]))
+
+  ordinals = tf.data.Dataset.range(order.group_at(start), tf.int64.max)
+  return ordinals.map(read_group).prefetch(1).flat_map(one_by_one)
+
+
+def _evaluation_records(split: _Split, slice_of):
+  """Dataset of (number of the sound record, serialized example), one pass."""
+  shards = tf.data.Dataset.from_tensor_slices(
+    (tf.constant(split.paths), tf.constant(split.sizes, tf.int64))
+  )
+  records = shards.map(reading.read_shard, deterministic=True).prefetch(1)
+  records = records.unbatch().filter(
+    lambda record: tf.not_equal(record, reading.HOLE)
+  )
+  return records.enumerate().filter(lambda number, _: slice_of(number))
+
+
+def _slicer(batch_size, start, context):
+  """This input pipeline's rows of every global batch, and its batch size."""
+  pipelines = context.num_input_pipelines
+  if batch_size % context.num_replicas_in_sync or batch_size % pipelines:
+    raise ValueError(
+      f'The global batch_size {batch_size} cannot be divided among '
+      f'{context.num_replicas_in_sync} replicas on {pipelines} input '
+      'pipelines; make it a multiple of both.'
+    )
+  rows = batch_size // pipelines
+  pipeline = context.input_pipeline_id
+
+  def slice_of(positions):
+    row = (positions - start) % batch_size
+    return tf.equal(row // rows, pipeline)
+
+  return slice_of, context.get_per_replica_batch_size(batch_size)
+
+
+def _options() -> tf.data.Options:
+  options = tf.data.Options()
+  options.deterministic = True
+  # The slices are cut by position; sharding by file would break the order.
+  options.experimental_distribute.auto_shard_policy = (
+    tf.data.experimental.AutoShardPolicy.OFF
+  )
+  return options
+
+
+def _check_arguments(
+  *, batch_size, training, start_position, max_labels, labels, with_confidence
+):
+  if batch_size < 1:
+    raise ValueError(f'batch_size must be at least 1; got {batch_size}.')
+  if max_labels < 1:
+    raise ValueError(f'max_labels must be at least 1; got {max_labels}.')
+  if start_position < 0 or (start_position and not training):
+    raise ValueError(
+      'start_position must be 0 in evaluation and at least 0 in training; got '
+      f'{start_position}.'
+    )
+  if labels not in parsing.LABEL_KEYS:
+    raise ValueError(
+      f'labels must be one of {sorted(parsing.LABEL_KEYS)}; got {labels!r}.'
+    )
+  if with_confidence and labels != 'filled':
+    raise ValueError(
+      "Confidences belong to the filled labels: use labels='filled' with "
+      f'with_confidence=True; got {labels!r}.'
+    )
+
+
+def make_dataset(
+  data_dir: str,
+  split: str,
+  *,
+  batch_size: int,
+  training: bool,
+  resize: int = 340,
+  crop: int = 299,
+  seed: int = 0,
+  start_position: int = 0,
+  max_labels: int = 64,
+  labels: str = 'filled',
+  shuffle_group: int = SHUFFLE_GROUP,
+  input_context: Optional[tf.distribute.InputContext] = None,
+  drop_remainder: Optional[bool] = None,
+  with_source_id: Optional[bool] = None,
+  with_confidence: bool = False,
+) -> tf.data.Dataset:
+  """Makes the input of training (endless, shuffled) or of one evaluation.
+
+  Args:
+    data_dir: folder with dataset.json.
+    split: name of a split in it.
+    batch_size: GLOBAL number of pictures in a step.
+    training: endless shuffled random windows, or one pass in file order of
+      central windows.
+    resize: pixels; height and width before the crop.
+    crop: pixels; height and width of a picture.
+    seed: of record order, windows and reflections.
+    start_position: training only: records already seen, that is
+      step * batch_size. Only the group that holds it is read.
+    max_labels: length L of a row of labels. A record with more is an error
+      that names it: cutting labels off would turn them into negatives.
+    labels: 'filled' (with all ancestors) or 'given' (as annotated).
+    shuffle_group: training only: records that are shuffled together, at least;
+      two groups are held in memory, as encoded records.
+    input_context: in a distributed run; this pipeline gives its contiguous
+      slice of every global batch, in batches of one replica's size.
+    drop_remainder: whether to drop a last batch that is not full. By default
+      as `training`, which fixes the batch's static shape; training has none.
+    with_source_id: whether to give `source_id`; by default only in evaluation.
+    with_confidence: whether to give `confidence`.
+
+  Returns:
+    Dataset of dictionaries, B the batch of one replica:
+      image: uint8 [B, crop, crop, 3], RGB.
+      label_ids: int32 [B, max_labels], padded with -1.
+      source_id: string [B], if asked for.
+      confidence: float32 [B, max_labels], aligned with label_ids and padded
+        with 0, if asked for.
+
+  Raises:
+    ValueError: no such folder or split, an empty split, a missing file, or an
+      argument outside its range.
+    tf.errors.InvalidArgumentError: (while reading) a label id outside the
+      label space, or more than max_labels labels, naming the record; a
+      picture that cannot be decoded; a group without any readable record.
+  """
+  _check_arguments(
+    batch_size=batch_size,
+    training=training,
+    start_position=start_position,
+    max_labels=max_labels,
+    labels=labels,
+    with_confidence=with_confidence,
+  )
+  images.check_sizes(resize, crop)
+  source = _load_split(data_dir, split)
+  _check_files(source)
+  slice_of, batch_size = _slicer(
+    batch_size, start_position, input_context or tf.distribute.InputContext()
+  )
+  parser = parsing.Parser(
+    num_classes=source.num_classes,
+    max_labels=max_labels,
+    labels=labels,
+    with_confidence=with_confidence,
+    with_source_id=not training if with_source_id is None else with_source_id,
+  )
+
+  def parse(position, record):
+    def decode(encoded):
+      if not training:
+        return images.eval_image(encoded, resize=resize, crop=crop)
+      augment_seed = order_lib.augment_seeds(seed, position)
+      return images.train_image(
+        encoded, seed=augment_seed, resize=resize, crop=crop
+      )
+
+    return parser.parse(record, decode)
+
+  if training:
+    records = _training_records(
+      source, shuffle_group, seed, start_position, slice_of
+    )
+  else:
+    records = _evaluation_records(source, slice_of)
+  if drop_remainder is None:
+    drop_remainder = training
+  dataset = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+  dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+  return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+
+
+def record_ids(
+  data_dir: str,
+  split: str,
+  *,
+  start_position: int,
+  count: int,
+  seed: int = 0,
+  shuffle_group: int = SHUFFLE_GROUP,
+) -> list[str]:
+  """Returns the source ids of the training records at some positions.
+
+  Args:
+    data_dir: folder with dataset.json.
+    split: name of a split in it.
+    start_position: the first position; step * batch_size for a step's batch.
+    count: number of positions, e.g. the global batch size.
+    seed: as given to `make_dataset`.
+    shuffle_group: as given to `make_dataset`.
+
+  Returns:
+    list of `count` source ids, in the order of the global batch.
+
+  Raises:
+    ValueError: as `make_dataset`.
+  """
+  source = _load_split(data_dir, split)
+  _check_files(source)
+  records = _training_records(
+    source,
+    shuffle_group,
+    seed,
+    start_position,
+    lambda positions: tf.ones_like(positions, tf.bool),
+  )
+  feature = {'image/source_id': tf.io.FixedLenFeature([], tf.string)}
+  ids = []
+  for _, record in records.take(count):
+    example = tf.io.parse_single_example(record, feature)
+    ids.append(example['image/source_id'].numpy().decode())
+  return ids

@@ -1,0 +1,102 @@
+"""Exports a trained classifier as a SavedModel that takes picture files.
+
+  python -m official_repro.export --model_dir=RUN --output=DIR
+
+Signature `serving_default` (B pictures, k = --top, F features):
+  in:  image_bytes  string [B], JPEG, PNG, BMP or GIF files
+  out: labels       string [B, k], names, best first
+       label_ids    int32 [B, k]
+       scores       float32 [B, k], probabilities
+       features     float32 [B, F], what the last layer sees
+Decoding, the central crop and the scaling to [-1, 1] are part of the graph. A
+picture that its EXIF tag turns must be turned before.
+"""
+
+import os
+import shutil
+
+from absl import flags
+
+from official_repro.core import flags as core_flags
+
+
+def export(model_dir: str, output: str, top: int = 5) -> None:
+  """Writes the SavedModel.
+
+  Args:
+    model_dir: folder of the run.
+    output: folder that is new or empty; it appears when it is complete.
+    top: k; more than there are labels means all of them.
+
+  Raises:
+    ValueError: `output` is taken, or the run cannot be used.
+  """
+  if os.path.exists(output) and (
+    not os.path.isdir(output) or os.listdir(output)
+  ):
+    raise ValueError(
+      f'Flag --output: {output!r} is there already and is not an empty folder; '
+      'choose another.'
+    )
+  # Not above, so that a wrong flag is told before TensorFlow has loaded.
+  import tensorflow as tf
+
+  from official_repro import trained
+
+  module = _serving_module(trained.load(model_dir), top)
+  output = os.path.normpath(output)
+  temporary = output + '.tmp'
+  shutil.rmtree(temporary, ignore_errors=True)
+  tf.saved_model.save(module, temporary, signatures=module.serve)
+  if os.path.isdir(output):
+    os.rmdir(output)
+  os.replace(temporary, output)
+
+
+def _serving_module(classifier, top):
+  """Returns a tf.Module whose `serve` is the signature."""
+  import tensorflow as tf
+
+  module = tf.Module()
+  module.model = classifier.model
+  names = tf.constant(classifier.names)
+  k = min(top, len(classifier.names))
+
+  @tf.function(
+    input_signature=[tf.TensorSpec([None], tf.string, 'image_bytes')]
+  )
+  def serve(image_bytes):
+    images = tf.map_fn(
+      classifier.decode, image_bytes, fn_output_signature=tf.uint8
+    )
+    images = tf.ensure_shape(
+      images, [None, classifier.crop, classifier.crop, 3]
+    )
+    outputs = classifier(images)
+    best = tf.math.top_k(outputs['scores'], k)
+    return {
+      'labels': tf.gather(names, best.indices),
+      'label_ids': best.indices,
+      'scores': best.values,
+      'features': outputs['features'],
+    }
+
+  module.serve = serve
+  return module
+
+
+def main(_):
+  """Parses flags, exports, tells where."""
+  values = flags.FLAGS
+  for name in ('model_dir', 'output'):
+    if not values[name].value:
+      raise ValueError(f'Flag --{name} is missing: {values[name].help}')
+  export(values.model_dir, values.output, values.top)
+  print(f'Exported to {values.output} (signature serving_default).')
+
+
+if __name__ == '__main__':
+  flags.DEFINE_string('model_dir', None, 'Folder of a training run.')
+  flags.DEFINE_string('output', None, 'New folder for the SavedModel.')
+  flags.DEFINE_integer('top', 5, 'Labels of each picture.', lower_bound=1)
+  core_flags.run(main)

@@ -1,0 +1,258 @@
+"""Convolution, batch norm and the bottleneck unit, as in TF-slim's resnet_v1.
+
+Every variable gets its full name when its layer is made (`scope`), whatever
+the name scope around it, so that two networks of one process carry the same
+names and a checkpoint can be read by name.
+
+Shapes: N images, H rows, W columns, C channels.
+"""
+
+import dataclasses
+from typing import Optional
+
+import tensorflow as tf
+
+# A bottleneck unit puts out this many times the channels of its 3x3.
+EXPANSION = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockOptions:
+  """What all layers of a network share.
+
+  Attributes:
+    batch_norm_momentum: share of the old value in a moving average.
+    batch_norm_epsilon: added to the variance.
+    weight_decay: L2 as in TF-slim, weight_decay * sum(w^2) / 2, on kernels of
+      convolutions only.
+    freeze_batch_norm: normalise by the moving averages, also in training, and
+      leave them as they are; gamma and beta are still trained.
+  """
+
+  batch_norm_momentum: float = 0.997
+  batch_norm_epsilon: float = 1e-5
+  weight_decay: float = 0.0
+  freeze_batch_norm: bool = False
+
+
+class HalfL2(tf.keras.regularizers.Regularizer):
+  """TF-slim's L2: weight_decay * sum(w^2) / 2, half of Keras' `l2`.
+
+  `tf.nn.l2_loss` reads the weights once; Keras' formula also writes their
+  squares to memory and reads them back.
+  """
+
+  def __init__(self, weight_decay: float):
+    self.weight_decay = weight_decay
+
+  def __call__(self, weights):
+    """Returns a scalar."""
+    return self.weight_decay * tf.nn.l2_loss(weights)
+
+  def get_config(self):
+    """See base class."""
+    return {'weight_decay': self.weight_decay}
+
+
+def half_l2(weight_decay: float) -> Optional[HalfL2]:
+  """Returns the regulariser, None for a weight decay of 0."""
+  return HalfL2(weight_decay) if weight_decay else None
+
+
+def slim_initializer(fan_in: int) -> tf.keras.initializers.Initializer:
+  """TF-slim's `variance_scaling_initializer()` (He et al. 2015).
+
+  TF-slim multiplies by 1.3 for the variance that the truncation takes away;
+  Keras' VarianceScaling divides by .8796^2, which is 1.2925.
+  """
+  return tf.keras.initializers.TruncatedNormal(stddev=(1.3 * 2 / fan_in) ** 0.5)
+
+
+class Conv2D(tf.keras.layers.Layer):
+  """Convolution without bias; TF-slim's `conv2d_same`.
+
+  With a stride the padding is explicit, (k - 1) / 2 before and the rest after,
+  so that a strided convolution is exactly the subsampled dense one on even
+  sizes too, where padding='SAME' is not.
+
+  Args:
+    in_channels: C of the input.
+    filters: C of the output.
+    size: of the square kernel.
+    scope: full name before `/kernel`.
+    stride: output is [N, ceil(H / stride), ceil(W / stride), filters].
+    rate: dilation; one of stride and rate is 1.
+    weight_decay: see BlockOptions.
+    name: of the layer.
+
+  Raises:
+    ValueError: both stride and rate above 1.
+  """
+
+  def __init__(
+    self,
+    in_channels: int,
+    filters: int,
+    size: int,
+    *,
+    scope: str,
+    stride: int = 1,
+    rate: int = 1,
+    weight_decay: float = 0.0,
+    name: Optional[str] = None,
+  ):
+    super().__init__(name=name)
+    if stride > 1 and rate > 1:
+      raise ValueError(
+        f'{scope}: stride {stride} and rate {rate} cannot go together; '
+        'one of them must be 1.'
+      )
+    self._stride, self._rate = stride, rate
+    total = (size - 1) * rate
+    self._pad = [total // 2, total - total // 2] if stride > 1 and total else []
+    with tf.name_scope(scope + '/'):
+      self.kernel = self.add_weight(
+        'kernel',
+        (size, size, in_channels, filters),
+        initializer=slim_initializer(size * size * in_channels),
+        regularizer=half_l2(weight_decay),
+      )
+
+  def call(self, inputs):
+    """[N, H, W, in_channels] -> [N, H', W', filters]."""
+    if self._pad:
+      inputs = tf.pad(inputs, [[0, 0], self._pad, self._pad, [0, 0]])
+    # On CPUs tf.nn.convolution moves the dilation into the batch dimension:
+    # at rate 2 that is twice as fast as the dilated operation, and unlike
+    # that one it has a gradient without oneDNN.
+    return tf.nn.convolution(
+      inputs,
+      self.kernel,
+      strides=self._stride,
+      padding='VALID' if self._pad else 'SAME',
+      dilations=self._rate if self._rate > 1 else None,
+    )
+
+
+class BatchNorm(tf.keras.layers.BatchNormalization):
+  """Batch norm with explicit variable names.
+
+  Args:
+    channels: C.
+    scope: full name before `/gamma`, `/beta`, `/moving_mean` and
+      `/moving_variance`.
+    options: see BlockOptions.
+    name: of the layer.
+  """
+
+  def __init__(
+    self, channels: int, *, scope: str, options: BlockOptions, name=None
+  ):
+    super().__init__(
+      momentum=options.batch_norm_momentum,
+      epsilon=options.batch_norm_epsilon,
+      name=name,
+    )
+    self._frozen = options.freeze_batch_norm
+    with tf.name_scope(scope + '/'):
+      self.build((None, None, None, channels))
+
+  def call(self, inputs, training=None):
+    """[N, H, W, C] -> the same shape."""
+    return super().call(inputs, training=False if self._frozen else training)
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitPlan:
+  """Where one unit has its strides and its dilation.
+
+  Attributes:
+    stride: of the unit.
+    on_first: the stride is on the first 1x1 (else on the 3x3).
+    rate: dilation of the 3x3.
+  """
+
+  stride: int = 1
+  on_first: bool = False
+  rate: int = 1
+
+
+class Bottleneck(tf.keras.layers.Layer):
+  """1x1, 3x3, 1x1, each with batch norm, beside a shortcut; then ReLU.
+
+  He et al. 2015, fig. 5; TF-slim `resnet_v1.bottleneck`. Variables:
+  SCOPE/conv{1,2,3}/kernel, SCOPE/bn{1,2,3}/*, and where `project` is set
+  SCOPE/shortcut/conv/kernel, SCOPE/shortcut/bn/*.
+
+  Args:
+    in_channels: C of the input.
+    filters: of the 3x3; the output has EXPANSION times as many channels.
+    plan: strides and dilation.
+    project: the shortcut is a 1x1 convolution with batch norm.
+    scope: prefix of the variables' names.
+    options: see BlockOptions.
+    name: of the layer.
+  """
+
+  def __init__(
+    self,
+    in_channels: int,
+    filters: int,
+    plan: UnitPlan,
+    *,
+    project: bool,
+    scope: str,
+    options: BlockOptions,
+    name: Optional[str] = None,
+  ):
+    super().__init__(name=name)
+    self._stride = plan.stride
+    first = plan.stride if plan.on_first else 1
+    second = 1 if plan.on_first else plan.stride
+
+    def conv(key, channels, out, size, **kwargs):
+      return Conv2D(
+        channels,
+        out,
+        size,
+        scope=f'{scope}/{key}',
+        weight_decay=options.weight_decay,
+        name=key.replace('/', '_'),
+        **kwargs,
+      )
+
+    def norm(key, channels):
+      key_name = key.replace('/', '_')
+      return BatchNorm(
+        channels, scope=f'{scope}/{key}', options=options, name=key_name
+      )
+
+    out = filters * EXPANSION
+    self.shortcut_conv = self.shortcut_bn = None
+    if project:
+      self.shortcut_conv = conv(
+        'shortcut/conv', in_channels, out, 1, stride=plan.stride
+      )
+      self.shortcut_bn = norm('shortcut/bn', out)
+    self.conv1 = conv('conv1', in_channels, filters, 1, stride=first)
+    self.bn1 = norm('bn1', filters)
+    self.conv2 = conv(
+      'conv2', filters, filters, 3, stride=second, rate=plan.rate
+    )
+    self.bn2 = norm('bn2', filters)
+    self.conv3 = conv('conv3', filters, out, 1)
+    self.bn3 = norm('bn3', out)
+
+  def call(self, inputs, training=None):
+    """[N, H, W, in_channels] -> [N, H', W', 4 * filters]."""
+    if self.shortcut_conv is not None:
+      shortcut = self.shortcut_conv(inputs)
+      shortcut = self.shortcut_bn(shortcut, training=training)
+    elif self._stride > 1:
+      shortcut = inputs[:, :: self._stride, :: self._stride]
+    else:
+      shortcut = inputs
+    x = tf.nn.relu(self.bn1(self.conv1(inputs), training=training))
+    x = tf.nn.relu(self.bn2(self.conv2(x), training=training))
+    x = self.bn3(self.conv3(x), training=training)
+    return tf.nn.relu(shortcut + x)

@@ -1,0 +1,71 @@
+import subprocess
+import sys
+
+import pytest
+
+
+def _run(*args):
+  return subprocess.run(
+    [sys.executable, '-m', 'official_repro.train', *args],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def _one_line(done, *words):
+  assert done.returncode == 1, done.stderr
+  lines = done.stderr.strip().splitlines()
+  assert len(lines) == 1, done.stderr
+  for word in words:
+    assert word in lines[0]
+
+
+def test_unknown_flag_has_a_suggestion():
+  _one_line(_run('--experimnt=mini_jft'), '--experimnt', '--experiment?')
+
+
+def test_wrong_choice_names_the_choices():
+  _one_line(_run('--mode=trian'), 'trian', 'train_and_eval')
+
+
+def test_stray_argument():
+  _one_line(_run('mini_jft'), "'mini_jft'")
+
+
+def test_experiment_list_prints_all_presets():
+  done = _run('--experiment=list')
+  assert done.returncode == 0, done.stderr
+  names = [line.split()[0] for line in done.stdout.splitlines()]
+  for name in (
+    'jft300m_resnet50',
+    'jft300m_resnet101',
+    'jft300m_resnet152',
+    'jft300m_resnet101_from_imagenet',
+    'imagenet_resnet101',
+    'imagenet_finetune_resnet101',
+    'mini_jft',
+    'mini_finetune',
+  ):
+    assert name in names
+  assert done.stderr == ''  # TensorFlow's start-up noise is kept away
+
+
+@pytest.mark.parametrize(
+  'args, words',
+  [
+    ([], ['--experiment', 'mini_jft']),
+    (['--experiment=mini_jtf'], ['mini_jtf', 'mini_jft?']),
+    (['--experiment=mini_jft'], ['--model_dir']),
+    (
+      ['--experiment=mini_jft', '--model_dir=/tmp/x'],
+      ['--data_dir', 'dataset.json'],
+    ),
+    (
+      ['--experiment=mini_jft', '--model_dir=/tmp/x', '--data_dir=/no/such'],
+      ['/no/such'],
+    ),
+  ],
+)
+def test_missing_and_wrong_values(args, words):
+  _one_line(_run(*args), *words)

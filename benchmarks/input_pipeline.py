@@ -34,10 +34,10 @@ import numpy as np
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 import cv2  # noqa: E402
+import tensorflow as tf  # noqa: E402
 from official.core import input_reader  # noqa: E402
 from official.vision.configs import image_classification  # noqa: E402
 from official.vision.dataloaders import classification_input  # noqa: E402
-import tensorflow as tf  # noqa: E402
 
 from official_repro.data import pipeline  # noqa: E402
 

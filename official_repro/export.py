@@ -60,7 +60,6 @@ def _serving_module(classifier, top):
   module = tf.Module()
   module.model = classifier.model
   names = tf.constant(classifier.names)
-  k = min(top, len(classifier.names))
 
   @tf.function(
     input_signature=[tf.TensorSpec([None], tf.string, 'image_bytes')]
@@ -72,14 +71,8 @@ def _serving_module(classifier, top):
     images = tf.ensure_shape(
       images, [None, classifier.crop, classifier.crop, 3]
     )
-    outputs = classifier(images)
-    best = tf.math.top_k(outputs['scores'], k)
-    return {
-      'labels': tf.gather(names, best.indices),
-      'label_ids': best.indices,
-      'scores': best.values,
-      'features': outputs['features'],
-    }
+    outputs = classifier(images, top)
+    return {**outputs, 'labels': tf.gather(names, outputs['label_ids'])}
 
   module.serve = serve
   return module

@@ -79,7 +79,7 @@ def import_slim(
   num_shards: int = 1,
   pixels: str = 'minus_one_to_one',
 ) -> None:
-  """Writes a TF-slim checkpoint as tf.train.Checkpoint(model=..., metadata=...).
+  """Writes a TF-slim checkpoint as tf.train.Checkpoint(model=, metadata=).
 
   The model is a Classifier where the checkpoint has logits, else a ResNet.
 

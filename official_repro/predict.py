@@ -12,16 +12,18 @@ import io
 import json
 import os
 import sys
-from typing import Any
 
+import numpy as np
 from absl import flags
+from PIL import Image
 
+from official_repro.core import drawing
 from official_repro.core import flags as core_flags
+from official_repro.data import image_files
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.tif', '.tiff', '.webp')
 # Pictures that go through the network together.
 _BATCH = 16
-_ORIENTATION = 0x0112  # EXIF tag
 
 
 def find_images(images: str) -> list[str]:
@@ -55,36 +57,24 @@ def find_images(images: str) -> list[str]:
   return found
 
 
-def read_image(path: str) -> tuple[bytes, Any]:
-  """Reads a picture file and turns it upright.
+def read_image(path: str) -> tuple[bytes, np.ndarray]:
+  """Reads a picture file as the builder of the records does.
 
   Args:
     path: of the file.
 
   Returns:
-    Its bytes in a format that TensorFlow decodes, and the picture itself,
-    uint8 [H, W, 3] RGB.
+    JPEG or PNG bytes, upright, and the picture itself, uint8 [H, W, 3] RGB.
 
   Raises:
     ValueError: it is no picture, or a damaged one.
   """
-  import numpy as np
-  from PIL import Image, ImageOps
-
   try:
     with open(path, 'rb') as f:
-      encoded = f.read()
-    with Image.open(io.BytesIO(encoded)) as opened:
-      known = opened.format in ('JPEG', 'PNG', 'BMP', 'GIF')
-      turned = opened.getexif().get(_ORIENTATION, 1) != 1
-      picture = ImageOps.exif_transpose(opened).convert('RGB')
-  # Pillow's plug-ins let all kinds of errors out of a damaged file.
-  except Exception as e:
-    raise ValueError(' '.join(str(e).split()) or type(e).__name__) from e
-  if turned or not known:
-    buffer = io.BytesIO()
-    picture.save(buffer, 'PNG', compress_level=1)
-    encoded = buffer.getvalue()
+      encoded = image_files.usable_image(f.read()).encoded
+  except OSError as e:
+    raise ValueError(f'cannot be opened: {e.strerror}') from e
+  picture = Image.open(io.BytesIO(encoded)).convert('RGB')
   return encoded, np.asarray(picture)
 
 
@@ -149,10 +139,9 @@ def _predict_batch(classifier, paths, pictures, output, top, result):
     shown.append(picture)
   if not good:
     return
-  scores = classifier(tf.stack(inputs))['scores']
-  best = tf.math.top_k(scores, min(top, len(classifier.names)))
+  best = classifier(tf.stack(inputs), top)
   for path, picture, ids, values in zip(
-    good, shown, best.indices.numpy(), best.values.numpy()
+    good, shown, best['label_ids'].numpy(), best['scores'].numpy()
   ):
     labels = [
       {'id': int(i), 'name': classifier.names[i], 'score': float(v)}
@@ -165,10 +154,6 @@ def _predict_batch(classifier, paths, pictures, output, top, result):
 
 
 def _draw(picture, labels, path, target):
-  from PIL import Image
-
-  from official_repro.core import drawing
-
   drawn = drawing.prediction_picture(
     picture,
     [label['name'] for label in labels],

@@ -193,7 +193,7 @@ class ClassificationTask(base_task.Task):
     ):
       texts.append(
         [
-          f'{"+" if i in true[row] else "-"} {self.hierarchy.names[i]} {v:.2f}'
+          f'{"+" if i in true[row] else "-"} {v:.2f} {self.hierarchy.names[i]}'
           for v, i in zip(values, ids)
         ]
       )
@@ -338,7 +338,8 @@ class ClassificationTask(base_task.Task):
     outputs = model(images_lib.normalize(inputs['image']), training=False)
     return {
       'label_ids': labels,
-      'scores': self.scores(outputs['logits']),
+      # Not probabilities: those near one are equal in float32.
+      'scores': tf.cast(outputs['logits'], tf.float32),
       'mean_loss': self.build_losses(labels, outputs['logits']),
     }
 

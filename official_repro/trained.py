@@ -31,18 +31,25 @@ class TrainedClassifier:
   crop: int
   checkpoint: str
 
-  def __call__(self, images: tf.Tensor) -> dict:
+  def __call__(self, images: tf.Tensor, top: int) -> dict:
     """Runs the network.
 
     Args:
       images: [B, crop, crop, 3] uint8.
+      top: k; more than there are labels means all of them.
 
     Returns:
-      {'scores': [B, C] float32 probabilities, 'features': [B, F] float32}.
+      label_ids: [B, k] int32, best first.
+      scores: [B, k] float32, their probabilities.
+      features: [B, F] float32, what the last layer sees.
     """
     outputs = self.model(images_lib.normalize(images), training=False)
+    # By logits: probabilities near one are equal in float32.
+    ids = tf.math.top_k(outputs['logits'], min(top, len(self.names))).indices
+    scores = self.task.scores(outputs['logits'])
     return {
-      'scores': self.task.scores(outputs['logits']),
+      'label_ids': ids,
+      'scores': tf.gather(scores, ids, batch_dims=1),
       'features': tf.cast(outputs['features'], tf.float32),
     }
 

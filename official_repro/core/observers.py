@@ -40,6 +40,7 @@ class Progress:
     self._tty = self._stream.isatty()
     self._every = 1.0 if self._tty else 10.0
     self._open = False
+    self._compiled = False
     self.restart()
 
   def restart(self) -> None:
@@ -50,11 +51,18 @@ class Progress:
 
   def __call__(self) -> None:
     """Shows a new line when it is time."""
+    if not self._compiled:  # the first step's time says nothing of the next
+      self._compiled = True
+      self.restart()
     if time.perf_counter() - self._time >= self._every:
       self.show()
 
-  def show(self) -> None:
-    """Shows a line now."""
+  def show(self, loss: Optional[float] = None) -> None:
+    """Shows a line now.
+
+    Args:
+      loss: mean since the last point of the curve; by default the trainer's.
+    """
     trainer = self._trainer
     step = int(trainer.global_step.numpy())
     elapsed = time.perf_counter() - self._time
@@ -62,9 +70,11 @@ class Progress:
     if not done:
       return
     rate = done / max(elapsed, 1e-9)
+    if loss is None:
+      loss = float(trainer.train_loss.result())
     text = (
       f'step {step}/{self._steps}'
-      f'  loss {float(trainer.train_loss.result()):.4g}'
+      f'  loss {loss:.4g}'
       f'  lr {learning_rate(trainer):.3g}'
       f'  {rate * trainer.batch_size:.0f} images/s'
       f'  data wait {100 * min(1, trainer.data_wait / elapsed):.0f}%'

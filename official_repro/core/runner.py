@@ -17,6 +17,9 @@ from official_repro.core import model_dir as model_dir_lib
 from official_repro.core import strategy as strategy_lib
 from official_repro.core import trainer as trainer_lib
 
+# How often continuous_eval looks whether the training has ended.
+_POLL_SECONDS = 5
+
 
 def run(options: core_flags.RunOptions, task_class: type[base_task.Task]):
   """Trains and evaluates as the options say.
@@ -67,6 +70,7 @@ class _Run:
     self.task = task_class(config.task, logging_dir=self.model_dir)
     self.task.seed = config.runtime.seed
     self.signal = observers.SignalFlag()
+    self._waited = 0  # seconds without a new checkpoint, continuous_eval
     if self.resume:
       model_dir_lib.check_resumable(self.resume, self.task.metadata())
       self.task.start_position = checkpoints.read_position(self.resume)
@@ -157,15 +161,17 @@ class _Run:
     if self.options.mode == 'eval':
       return observers.to_floats(controller.evaluate(steps))
     output = controller.evaluate_continuously(
-      steps,
-      timeout=self.config.trainer.continuous_eval_timeout,
-      timeout_fn=self._training_is_over,
+      steps, timeout=_POLL_SECONDS, timeout_fn=self._nothing_more_to_evaluate
     )
     return observers.to_floats(output or {})
 
-  def _training_is_over(self):
+  def _nothing_more_to_evaluate(self):
+    self._waited += _POLL_SECONDS
     step = int(self.trainer.global_step.numpy())
-    return step >= self.config.trainer.train_steps
+    return (
+      step >= self.config.trainer.train_steps
+      or self._waited >= self.config.trainer.continuous_eval_timeout
+    )
 
   def _report_start(self):
     if self.resume:
@@ -186,9 +192,10 @@ class _Run:
       )
       observers.stop(int(self.trainer.global_step.numpy()), path)
     if _is_last(self.trainer, self.config.trainer):
-      self.progress.show()
+      self.progress.show(float(output['training_loss']))
 
   def _after_evaluation(self, output):
+    self._waited = 0
     self.progress.end_line()
     metrics = observers.to_floats(output)
     step = int(self.trainer.global_step.numpy())

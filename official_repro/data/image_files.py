@@ -18,10 +18,11 @@ _ORIENTATION_TAG = 0x0112
 # Start-of-frame markers of baseline, extended and progressive Huffman coding.
 _PLAIN_FRAMES = (0xC0, 0xC1, 0xC2)
 _ALL_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ALPHA_MODES = ('LA', 'La', 'PA', 'RGBA', 'RGBa')
 _WHITE = (255, 255, 255, 255)
 
 
-class BadImage(ValueError):
+class BadImageError(ValueError):
   """The file cannot be used; the message is the reason."""
 
 
@@ -52,24 +53,24 @@ def usable_image(data: bytes) -> UsableImage:
   frame) a JPEG of quality 95.
 
   Raises:
-    BadImage: empty, truncated, animated, too large or not an image.
+    BadImageError: empty, truncated, animated, too large or not an image.
   """
   if not data:
-    raise BadImage('empty file')
+    raise BadImageError('empty file')
   try:
     with warnings.catch_warnings():
       # What Pillow warns about, it also survives.
       warnings.simplefilter('ignore')
       return _usable(data)
   except Image.DecompressionBombError as e:
-    raise BadImage('more pixels than a photo has') from e
+    raise BadImageError('more pixels than a photo has') from e
   except Image.UnidentifiedImageError as e:
-    raise BadImage('not an image in a known format') from e
-  except BadImage:
+    raise BadImageError('not an image in a known format') from e
+  except BadImageError:
     raise
   # Pillow's decoders raise about any type on damaged data.
   except Exception as e:
-    raise BadImage(f'cannot be decoded: {" ".join(str(e).split())}') from e
+    raise BadImageError(f'cannot be decoded: {" ".join(str(e).split())}') from e
 
 
 def _usable(data):
@@ -78,7 +79,7 @@ def _usable(data):
     # MPO is a JPEG with further pictures behind the first.
     is_jpeg = kind in ('JPEG', 'MPO')
     if not is_jpeg and getattr(image, 'n_frames', 1) > 1:
-      raise BadImage(f'{kind} with {image.n_frames} frames')
+      raise BadImageError(f'{kind} with {image.n_frames} frames')
     image.load()
     upright = image.getexif().get(_ORIENTATION_TAG, 1) in (0, 1)
     if is_jpeg:
@@ -103,10 +104,10 @@ def _to_grey_or_rgb(image):
   if image.mode.startswith('I') or image.mode == 'F':
     pixels = np.asarray(image, np.float64)
     if image.mode == 'F' or pixels.max(initial=0) > 65535:
-      raise BadImage(f'pixels of {image.mode} type beyond 16 bits')
+      raise BadImageError(f'pixels of {image.mode} type beyond 16 bits')
     # Pillow's own conversion would clip at 255.
     return Image.fromarray(np.round(pixels / 257).astype(np.uint8))
-  if 'A' in image.mode or 'a' in image.mode or 'transparency' in image.info:
+  if image.mode in _ALPHA_MODES or 'transparency' in image.info:
     image = image.convert('RGBA')
     white = Image.new('RGBA', image.size, _WHITE)
     return Image.alpha_composite(white, image).convert('RGB')

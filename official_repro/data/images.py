@@ -102,7 +102,7 @@ def _choose(
 ) -> tf.Tensor:
   """Runs `jpeg(shape, ratio)` on a large enough JPEG, else `any_format()`."""
   shape = _jpeg_shape(encoded)
-  fits = [tf.reduce_all(shape >= ratio * resize) for ratio in _JPEG_RATIOS]
+  fits = tf.reduce_min(shape) >= [ratio * resize for ratio in _JPEG_RATIOS]
   branches: list[Callable[[], tf.Tensor]] = [any_format]
   for ratio in _JPEG_RATIOS:
     branches.append(lambda ratio=ratio: jpeg(shape, ratio))

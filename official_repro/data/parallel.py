@@ -1,15 +1,15 @@
-"""Maps a function over items in several processes, in order, with a progress
-line; the result does not depend on the number of processes.
+"""Work on many items in several processes, and a progress line.
+
+Results come in the order of the items, whatever the number of processes.
 """
 
 import collections
-import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Sequence
 from concurrent import futures
 from typing import Callable
 
@@ -20,18 +20,19 @@ _QUIET_SECONDS = 10.0
 
 
 def ordered_map(
-  function: Callable, items: Iterable, processes: int
-) -> Iterator:
+  function: Callable, items: Sequence, processes: int
+) -> Generator:
   """Yields function(item) for each item, in the order of the items.
 
   Args:
     function: picklable; it and the items are all that a process knows.
-    items: any number; read only a little ahead of what was yielded.
-    processes: 1 runs in this process.
+    items: picklable too.
+    processes: 1 runs in this process, and so do items too few to share out.
 
   Raises:
     OSError: a process was killed.
   """
+  processes = min(processes, len(items) // CHUNK)
   if processes <= 1:
     yield from map(function, items)
     return
@@ -41,8 +42,7 @@ def ordered_map(
     mp_context=multiprocessing.get_context('spawn'),
     initializer=_ignore_interrupt,
   )
-  items = iter(items)
-  chunks = iter(lambda: list(itertools.islice(items, CHUNK)), [])
+  chunks = (items[i : i + CHUNK] for i in range(0, len(items), CHUNK))
   waiting = collections.deque()
   try:
     for chunk in chunks:

@@ -64,7 +64,7 @@ def _check_files(split: _Split) -> None:
 
 
 def _training_records(split: _Split, shuffle_group, seed, start, slice_of):
-  """Dataset of (position int64, serialized example) from `start` on.
+  """Dataset of (augment seed int64 [2], serialized example) from `start` on.
 
   Args:
     split: what to read.
@@ -91,16 +91,13 @@ def _training_records(split: _Split, shuffle_group, seed, start, slice_of):
       indices = order_lib.fill_holes(sound, order.record_order(group))
     positions = group.first + tf.range(group.size)
     wanted = slice_of(positions) & (positions >= start)
-    return (
-      tf.boolean_mask(positions, wanted),
-      tf.boolean_mask(indices, wanted),
-      records,
-    )
+    seeds = order_lib.augment_seeds(seed, tf.boolean_mask(positions, wanted))
+    return seeds, tf.boolean_mask(indices, wanted), records
 
-  def one_by_one(positions, indices, records):
+  def one_by_one(seeds, indices, records):
     # The group is captured, not sliced: its bytes are not copied once more.
-    rows = tf.data.Dataset.from_tensor_slices((positions, indices))
-    return rows.map(lambda position, index: (position, records[index]))
+    rows = tf.data.Dataset.from_tensor_slices((seeds, indices))
+    return rows.map(lambda seed, index: (seed, tf.gather(records, index)))
 
   ordinals = tf.data.Dataset.range(order.group_at(start), tf.int64.max)
   return ordinals.map(read_group).prefetch(1).flat_map(one_by_one)
@@ -250,11 +247,10 @@ def make_dataset(
     with_source_id=not training if with_source_id is None else with_source_id,
   )
 
-  def parse(position, record):
+  def parse(augment_seed, record):
     def decode(encoded):
       if not training:
         return images.eval_image(encoded, resize=resize, crop=crop)
-      augment_seed = order_lib.augment_seeds(seed, position)
       return images.train_image(
         encoded, seed=augment_seed, resize=resize, crop=crop
       )

@@ -1,15 +1,14 @@
 """Variable names and layouts of TF-slim's resnet_v1 beside ours.
 
-  resnet_v1_50/conv1/weights                               conv1/conv/kernel
-  resnet_v1_50/conv1/BatchNorm/gamma                       conv1/bn/gamma
-  resnet_v1_50/block3/unit_2/bottleneck_v1/conv2/weights   conv4/unit_2/conv2/kernel
-  resnet_v1_50/block3/unit_2/bottleneck_v1/conv2/BatchNorm/beta
-                                                           conv4/unit_2/bn2/beta
-  resnet_v1_50/block1/unit_1/bottleneck_v1/shortcut/weights
-                                                    conv2/unit_1/shortcut/conv/kernel
-  resnet_v1_50/logits/{weights [1, 1, D, C], biases [C]}   fc/sub_00/{kernel,bias}...
+  TF-slim, below resnet_v1_50/                  ours
+  conv1/weights                                 conv1/conv/kernel
+  conv1/BatchNorm/gamma                         conv1/bn/gamma
+  block3/unit_2/bottleneck_v1/conv2/weights     conv4/unit_2/conv2/kernel
+  block3/unit_2/bottleneck_v1/conv2/BatchNorm/* conv4/unit_2/bn2/*
+  block1/unit_1/bottleneck_v1/shortcut/weights  conv2/unit_1/shortcut/...
+  logits/weights [1, 1, D, C], logits/biases    fc/sub_00/kernel, ...
 
-Arrays of the trunk are the same in both. No TensorFlow here.
+Arrays of the trunk are the same in both.
 """
 
 import re

@@ -11,12 +11,14 @@ from official_repro.data.mini.taxonomy import Taxonomy
 # picture. The main object always has a label and the others half the time
 # (missing = .5), which gives the 1.26 labels an image of JFT-300M.
 OBJECT_COUNTS = (0.60, 0.28, 0.12)
+_COUNT_BOUNDS = np.cumsum(OBJECT_COUNTS)[:-1]
 
 # Share of given labels that name an inner category instead of the leaf.
 INNER_SHARE = 0.15
 
 # Share of wrong labels that name a near relative of the true leaf.
 _NEAR_SHARE = 0.5
+_TRIES = 20
 
 
 class Content(NamedTuple):
@@ -60,9 +62,9 @@ class LabelSampler:
 
   def draw(self, rng) -> Content:
     """Draws one picture's content."""
-    count = 1 + int(np.searchsorted(np.cumsum(OBJECT_COUNTS), rng.random()))
+    count = 1 + int(np.searchsorted(_COUNT_BOUNDS, rng.random()))
     leaves = []
-    while len(leaves) < min(count, len(OBJECT_COUNTS)):
+    while len(leaves) < count:
       leaf = self._leaf(rng)
       if leaf not in leaves:
         leaves.append(leaf)
@@ -93,11 +95,15 @@ class LabelSampler:
   def _wrong(self, rng, leaf, inner, excluded):
     """A label that is not true of the picture and not given yet."""
     near = self._taxonomy.siblings[leaf]
-    use_near = len(near) and rng.random() < _NEAR_SHARE
-    while True:
-      # One try among the relatives: they may all be in the picture.
-      other = near[rng.integers(len(near))] if use_near else self._leaf(rng)
-      label = self._lifted(rng, other, inner)
+    if len(near) and rng.random() < _NEAR_SHARE:
+      label = self._lifted(rng, near[rng.integers(len(near))], inner)
       if label not in excluded:
         return label
-      use_near, inner = False, 1.0
+    for _ in range(_TRIES):
+      label = self._lifted(rng, self._leaf(rng), inner)
+      if label not in excluded:
+        return label
+    # A small label space may be nearly all true: anything that is left.
+    all_ids = range(self._taxonomy.hierarchy.num_classes)
+    left = [label for label in all_ids if label not in excluded]
+    return int(left[rng.integers(len(left))])

@@ -63,7 +63,7 @@ _INNER = {
   'round sign': ('sign',),
 }
 
-# kind: (shape function, parents, looks). A look is COLOR or PATTERN-COLOR.
+# A kind a line: shape function, parents, looks (COLOR or PATTERN-COLOR).
 _KINDS = """
 dog            pet                        brown black spotted-white
 cat            pet                        gray black striped-orange

@@ -39,7 +39,7 @@ from official.core import input_reader  # noqa: E402
 from official.vision.configs import image_classification  # noqa: E402
 from official.vision.dataloaders import classification_input  # noqa: E402
 
-from official_repro.data import pipeline  # noqa: E402
+from official_repro.data import hierarchy, pipeline, records  # noqa: E402
 
 RESIZE, CROP, BATCH, CLASSES = 340, 299, 32, 1000
 SIZES = ((375, 500), (500, 375), (480, 640), (427, 640))
@@ -67,41 +67,20 @@ def encode(image):
   return cv2.imencode('.jpg', image, options)[1].tobytes()
 
 
-def example(encoded, number):
-  """A record with one label."""
-  bytes_feature = lambda value: tf.train.Feature(
-    bytes_list=tf.train.BytesList(value=[value])
+def write_folder(folder, pictures):
+  """Writes (encoded, height, width) with one label each as a data folder."""
+  with records.RecordWriter(folder, 'train', num_shards=8) as writer:
+    for number, (encoded, height, width) in enumerate(pictures):
+      labels = [number % CLASSES]
+      writer.write(
+        records.Example(encoded, height, width, str(number), labels, labels)
+      )
+  records.write_manifest(
+    folder,
+    name='benchmark',
+    hierarchy=hierarchy.Hierarchy.flat([f'class_{i}' for i in range(CLASSES)]),
+    splits={'train': writer.shards},
   )
-  label = tf.train.Int64List(value=[number % CLASSES])
-  feature = {
-    'image/encoded': bytes_feature(encoded),
-    'image/source_id': bytes_feature(b'%d' % number),
-    'image/class/label': tf.train.Feature(int64_list=label),
-  }
-  features = tf.train.Features(feature=feature)
-  return tf.train.Example(features=features).SerializeToString()
-
-
-def write_folder(folder, records, shards=8):
-  """Writes serialized examples as a data folder."""
-  folder.mkdir()
-  listed = []
-  for shard, part in enumerate(np.array_split(np.arange(len(records)), shards)):
-    name = f'train-{shard:05d}-of-{shards:05d}'
-    offsets = [0]
-    with tf.io.TFRecordWriter(str(folder / f'{name}.tfrecord')) as writer:
-      for index in part:
-        writer.write(records[index])
-        offsets.append(offsets[-1] + len(records[index]) + 16)
-    np.array(offsets[:-1], '<i8').tofile(folder / f'{name}.offsets')
-    listed.append({'file': f'{name}.tfrecord', 'records': len(part)})
-  manifest = {
-    'name': 'benchmark',
-    'version': 1,
-    'label_space': {'num_classes': CLASSES},
-    'splits': {'train': {'records': len(records), 'shards': listed}},
-  }
-  (folder / 'dataset.json').write_text(json.dumps(manifest))
 
 
 def make_folders(root, count):
@@ -110,12 +89,12 @@ def make_folders(root, count):
   original, small = [], []
   for number in range(count):
     image = photo(rng, *SIZES[number % len(SIZES)])
-    original.append(encode(image))
-    small.append(encode(cv2.resize(image, (RESIZE, RESIZE))))
-  for name, pictures in (('original', original), ('small', small)):
-    records = [example(picture, n) for n, picture in enumerate(pictures)]
-    write_folder(root / name, records)
-  return [int(np.mean([len(p) for p in form])) for form in (original, small)]
+    original.append((encode(image), *image.shape[:2]))
+    image = cv2.resize(image, (RESIZE, RESIZE))
+    small.append((encode(image), RESIZE, RESIZE))
+  write_folder(root / 'original', original)
+  write_folder(root / 'small', small)
+  return [int(np.mean([len(p[0]) for p in form])) for form in (original, small)]
 
 
 def peer_dataset(folder):

@@ -12,6 +12,7 @@ place where they are used, in TensorFlow ops: the same eagerly, in a
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -92,7 +93,7 @@ class TrainingOrder:
     groups_per_epoch: groups of one epoch; the last may have fewer shards.
   """
 
-  def __init__(self, shard_sizes: tuple[int, ...], shuffle_group: int, seed):
+  def __init__(self, shard_sizes: Sequence[int], shuffle_group: int, seed: int):
     """Plans the order.
 
     Args:

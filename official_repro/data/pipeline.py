@@ -17,53 +17,24 @@ Memory: two groups of `shuffle_group` encoded records, the one in use and the
 next one.
 """
 
-import dataclasses
-import json
-import os
 from typing import Optional
 
 import tensorflow as tf
 
-from official_repro.data import images, parsing, reading
+from official_repro.data import images, manifest, parsing, reading
 from official_repro.data import order as order_lib
 
 SHUFFLE_GROUP = 8192
 
 
-@dataclasses.dataclass(frozen=True)
-class _Split:
-  """The part of a manifest that reading needs."""
-
-  paths: tuple[str, ...]
-  sizes: tuple[int, ...]
-  num_classes: int
-  where: str
+def _paths_and_sizes(split: manifest.Split):
+  """File names, string [shards], and records in each, int64 [shards]."""
+  paths = tf.constant([str(shard.path) for shard in split.shards])
+  sizes = tf.constant([shard.records for shard in split.shards], tf.int64)
+  return paths, sizes
 
 
-def _load_split(data_dir: str, split: str) -> _Split:
-  with tf.io.gfile.GFile(os.path.join(data_dir, 'dataset.json')) as f:
-    manifest = json.load(f)
-  shards = manifest['splits'][split]['shards']
-  return _Split(
-    paths=tuple(os.path.join(data_dir, shard['file']) for shard in shards),
-    sizes=tuple(shard['records'] for shard in shards),
-    num_classes=manifest['label_space']['num_classes'],
-    where=f"split '{split}' of {data_dir}",
-  )
-
-
-def _check_files(split: _Split) -> None:
-  """A missing file would read as one in which every record is damaged."""
-  for path in split.paths:
-    for needed in (path, path[: -len('.tfrecord')] + '.offsets'):
-      if not tf.io.gfile.exists(needed):
-        raise ValueError(
-          f'{needed} is named by dataset.json but is not there; copy the whole '
-          'folder, or build it again with official_repro.build_records.'
-        )
-
-
-def _training_records(split: _Split, shuffle_group, seed, start, slice_of):
+def _training_records(split, shuffle_group, seed, start, slice_of):
   """Dataset of (augment seed int64 [2], serialized example) from `start` on.
 
   Args:
@@ -73,9 +44,10 @@ def _training_records(split: _Split, shuffle_group, seed, start, slice_of):
     start: first position.
     slice_of: function from positions (int64 [n]) to bool [n], those to give.
   """
-  order = order_lib.TrainingOrder(split.sizes, shuffle_group, seed)
-  paths = tf.constant(split.paths)
-  sizes = tf.constant(split.sizes, tf.int64)
+  order = order_lib.TrainingOrder(
+    [shard.records for shard in split.shards], shuffle_group, seed
+  )
+  paths, sizes = _paths_and_sizes(split)
 
   def read_group(ordinal):
     group = order.group(ordinal)
@@ -99,16 +71,16 @@ def _training_records(split: _Split, shuffle_group, seed, start, slice_of):
     rows = tf.data.Dataset.from_tensor_slices((seeds, indices))
     return rows.map(lambda seed, index: (seed, tf.gather(records, index)))
 
-  ordinals = tf.data.Dataset.range(order.group_at(start), tf.int64.max)
+  with tf.device('CPU:0'):  # not every GPU sorts unsigned integers
+    first = order.group_at(start)
+  ordinals = tf.data.Dataset.range(first, tf.int64.max)
   return ordinals.map(read_group).prefetch(1).flat_map(one_by_one)
 
 
-def _evaluation_records(split: _Split, slice_of):
+def _evaluation_records(split, slice_of):
   """Dataset of (number of the sound record, serialized example), one pass."""
-  shards = tf.data.Dataset.from_tensor_slices(
-    (tf.constant(split.paths), tf.constant(split.sizes, tf.int64))
-  )
-  records = shards.map(reading.read_shard, deterministic=True).prefetch(1)
+  shards = tf.data.Dataset.from_tensor_slices(_paths_and_sizes(split))
+  records = shards.map(reading.read_shard).prefetch(1)
   records = records.unbatch().filter(
     lambda record: tf.not_equal(record, reading.HOLE)
   )
@@ -219,7 +191,8 @@ def make_dataset(
         with 0, if asked for.
 
   Raises:
-    ValueError: no such folder or split, an empty split, a missing file, or an
+    FileNotFoundError: no such folder, or a file of it is missing.
+    ValueError: no such split, an empty split, a damaged manifest, or an
       argument outside its range.
     tf.errors.InvalidArgumentError: (while reading) a label id outside the
       label space, or more than max_labels labels, naming the record; a
@@ -234,13 +207,13 @@ def make_dataset(
     with_confidence=with_confidence,
   )
   images.check_sizes(resize, crop)
-  source = _load_split(data_dir, split)
-  _check_files(source)
+  dataset = manifest.Dataset.load(data_dir)
+  source = dataset.split(split)
   slice_of, batch_size = _slicer(
     batch_size, start_position, input_context or tf.distribute.InputContext()
   )
   parser = parsing.Parser(
-    num_classes=source.num_classes,
+    num_classes=dataset.hierarchy.num_classes,
     max_labels=max_labels,
     labels=labels,
     with_confidence=with_confidence,
@@ -265,9 +238,10 @@ def make_dataset(
     records = _evaluation_records(source, slice_of)
   if drop_remainder is None:
     drop_remainder = training
-  dataset = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-  dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
-  return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+  batches = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(
+    batch_size, drop_remainder=drop_remainder
+  )
+  return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
 
 def record_ids(
@@ -293,10 +267,9 @@ def record_ids(
     list of `count` source ids, in the order of the global batch.
 
   Raises:
-    ValueError: as `make_dataset`.
+    FileNotFoundError, ValueError: as `make_dataset`.
   """
-  source = _load_split(data_dir, split)
-  _check_files(source)
+  source = manifest.Dataset.load(data_dir).split(split)
   records = _training_records(
     source,
     shuffle_group,

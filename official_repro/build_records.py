@@ -23,6 +23,7 @@ _FLAGS_OF = {
     'seed',
     'image_size',
     'noise',
+    'missing',
     'num_classes',
   ),
   'csv': ('csv', 'labels', 'image_root', 'eval_fraction'),
@@ -55,6 +56,9 @@ def _define_source_flags():
   d.DEFINE_integer('seed', 0, 'mini_jft: which world is drawn.')
   d.DEFINE_integer('image_size', 72, 'mini_jft: side in pixels.')
   d.DEFINE_float('noise', 0.2, 'mini_jft: share of wrong labels.')
+  d.DEFINE_float(
+    'missing', 0.5, 'mini_jft: chance that an object stays without label.'
+  )
   d.DEFINE_integer(
     'num_classes', None, 'mini_jft: categories in all. Default: all there are.'
   )
@@ -105,6 +109,7 @@ def _make_source(values):
       seed=values.seed,
       size=values.image_size,
       noise=values.noise,
+      missing=values.missing,
       num_classes=values.num_classes,
     )
   if not values.csv:

@@ -16,7 +16,7 @@ from official_repro import metrics as metrics_lib
 from official_repro.core import checkpoints, drawing, optimizers
 from official_repro.data import images as images_lib
 from official_repro.data import pipeline, records
-from official_repro.modeling import classifier
+from official_repro.modeling import classifier, sharded_dense
 
 
 @dataclasses.dataclass
@@ -245,6 +245,21 @@ class ClassificationTask(base_task.Task):
       allow_partial=config.allow_partial_init,
     )
     print(loaded.report())
+    left = [*loaded.missing, *(name for name, _, _ in loaded.mismatched)]
+    if same_labels and any(name.startswith('fc/') for name in left):
+      self._recut_head(model, prefix)
+
+  def _recut_head(self, model, prefix):
+    """Loads a head that was saved in another number of parts."""
+    config = self.task_config.model
+    values = sharded_dense.reshard(
+      checkpoints.read_weights(prefix, 'fc/'),
+      config.num_classes,
+      model.head.num_shards,
+    )
+    for variable in model.head.variables:
+      variable.assign(values[variable.name.split(':')[0]])
+    print(f'Loaded the head, cut anew into {model.head.num_shards} parts.')
 
   def build_inputs(self, params: DataConfig, input_context=None):
     """See pipeline.make_dataset."""

@@ -95,7 +95,7 @@ def test_interrupted_run_equals_a_straight_one_bit_for_bit(data, tmp_path):
   straight, broken = tmp_path / 'straight', tmp_path / 'broken'
   steps = 150
   override = 'trainer.checkpoint_interval=8,trainer.steps_per_loop=8'
-  options = dict(steps=steps, override=override, mode='train')
+  options = {'steps': steps, 'override': override, 'mode': 'train'}
   _train(data, straight, **options)
   command = tiny.command('train', **tiny.train_options(data, broken, **options))
   process = subprocess.Popen(

@@ -50,13 +50,13 @@ def command(binary, **options):
 def train_options(data, model_dir, steps=8, override='', **options):
   """Flags of a tiny run."""
   return dict(
-    dict(
-      experiment='mini_jft',
-      data_dir=data,
-      model_dir=model_dir,
-      train_steps=steps,
-      batch_size=8,
-      params_override=OVERRIDE + (',' + override if override else ''),
-    ),
+    {
+      'experiment': 'mini_jft',
+      'data_dir': data,
+      'model_dir': model_dir,
+      'train_steps': steps,
+      'batch_size': 8,
+      'params_override': OVERRIDE + (',' + override if override else ''),
+    },
     **options,
   )

@@ -1,1 +1,1 @@
-"""Engine shared by all tasks: flags, runner, strategy, optimizers, checkpoints."""
+"""Engine shared by all tasks: flags, runner, strategy, checkpoints."""

@@ -155,6 +155,16 @@ def read_position(prefix: str) -> int:
   return int(reader.get_tensor(_POSITION_KEY))
 
 
+def read_weights(path: str, prefix: str = '') -> dict[str, Any]:
+  """Returns {variable name: array} of the names that begin with `prefix`."""
+  reader = open_reader(find(path))
+  return {
+    name: reader.get_tensor(key)
+    for name, key in weight_keys(reader).items()
+    if name.startswith(prefix)
+  }
+
+
 def load_weights(
   variables: Sequence[tf.Variable],
   path: str,

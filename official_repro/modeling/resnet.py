@@ -245,7 +245,8 @@ class ResNet(tf.keras.Model):
     if len(self._names) > 1:
       x = tf.nn.max_pool2d(x, 3, 2, 'SAME')
     for name in self._names[1:]:
-      outputs = getattr(self, name).outputs(x, training=training)
+      with tf.name_scope(name):
+        outputs = getattr(self, name).outputs(x, training=training)
       for index, output in enumerate(outputs, 1):
         if f'{name}/unit_{index}' in self._extra:
           endpoints[f'{name}/unit_{index}'] = output

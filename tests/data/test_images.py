@@ -139,10 +139,6 @@ def test_large_jpegs_are_nearer_to_the_antialiased_picture_than_the_rule():
   for picture in photos():  # 427 x 640: more than twice 200
     encoded = encode(picture, 'JPEG', quality=90)
     decoded = tf.io.decode_jpeg(encoded)
-    ideal = two_steps(picture, [5, 5], 200, 180, antialias=True)
-    literal = two_steps(decoded, [5, 5], 200, 180)
-    actual = train(encoded, [5, 5], 200, 180)
-    assert np.square(actual - ideal).mean() < np.square(literal - ideal).mean()
     ideal = tf.image.resize(picture, (200, 200), antialias=True)[10:-10, 10:-10]
     literal = tf.image.resize(decoded, (200, 200))[10:-10, 10:-10]
     actual = evaluate(encoded, 200, 180)
@@ -182,7 +178,7 @@ def test_every_window_and_both_reflections_come_up_equally_often():
       encoded, seed=tf.stack([n, n]), resize=12, crop=10
     )
   )
-  corners = np.stack([image[0, [0, -1], :2] for image in dataset]).astype(int)
+  corners = np.stack([i.numpy()[0, [0, -1], :2] for i in dataset]).astype(int)
   flipped = corners[:, 0, 1] > corners[:, 1, 1]
   assert 900 < flipped.sum() < 1100  # 1000 +- 4.5 standard deviations
   assert (np.ptp(corners[..., 1], axis=1) == 9).all()

@@ -1,0 +1,286 @@
+"""One training step of the pre-training network, beside Model Garden's.
+
+  python -m benchmarks.train_step [--steps=9] [--profile]
+
+ResNet-50, 224 px, batch 16, 18,291 labels, weight decay, RMSProp with momentum,
+float32. Three sides, each in a process of its own, take turns step by step;
+medians, and the median of the ratios within a turn:
+
+  ours   our network with stride placement v1.5, which is Model Garden's
+         network: the same products. 64 label ids an image go to the device.
+  slim   the same with the paper's stride placement, which has fewer products.
+  peer   official.vision's ClassificationModel on its ResNet-50 backbone, dense
+         [B, C] targets from the host, sigmoid cross-entropy, Keras' RMSprop.
+
+`share_of_matmul_rate` is the rate of the step's products (3 times those of the
+forward pass; first layer and head included) over the rate of one large
+float32 product, measured in turn with the steps. `--profile` adds where the
+step's time goes by kind of operation (thread-milliseconds, which overlap).
+Peak memory is that of the whole process, TensorFlow and inputs included.
+"""
+
+import argparse
+import collections
+import glob
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import tempfile
+import time
+
+import numpy as np
+
+DEPTH, SIZE, BATCH, CLASSES, LABELS, SLOTS = 50, 224, 16, 18291, 8, 64
+WEIGHT_DECAY = 1e-4
+RMSPROP = {
+  'learning_rate': 1e-5,
+  'rho': 0.9,
+  'momentum': 0.9,
+  'epsilon': 1.0,
+}
+SIDES = {'ours': 'v1.5', 'slim': 'slim', 'peer': None}
+MATMUL_SIDE = 2048
+
+
+def make_inputs():
+  """Returns uint8 images, label ids padded with -1, and dense targets."""
+  rng = np.random.default_rng(0)
+  images = rng.integers(0, 256, (BATCH, SIZE, SIZE, 3), np.uint8)
+  ids = np.full((BATCH, SLOTS), -1, np.int32)
+  ids[:, :LABELS] = rng.integers(0, CLASSES, (BATCH, LABELS))
+  dense = np.zeros((BATCH, CLASSES), np.float32)
+  np.put_along_axis(dense, ids[:, :LABELS].astype(np.int64), 1, axis=1)
+  return images, ids, dense
+
+
+def ours(placement):
+  """Returns model, optimizer and loss(model outputs, label ids)."""
+  from official_repro import losses
+  from official_repro.core import optimizers
+  from official_repro.modeling import classifier
+
+  model = classifier.Classifier(
+    CLASSES,
+    num_shards=50,
+    depth=DEPTH,
+    stride_placement=placement,
+    weight_decay=WEIGHT_DECAY,
+  )
+
+  def loss(outputs, labels):
+    return losses.per_label_logistic_loss(
+      logits=outputs['logits'], label_ids=labels
+    )
+
+  return model, optimizers.TF1RMSprop(**RMSPROP), loss
+
+
+def peer():
+  """The same of Model Garden; the labels are dense."""
+  import tensorflow as tf
+  from official.vision.modeling import backbones, classification_model
+
+  decay = tf.keras.regularizers.l2(WEIGHT_DECAY / 2)
+  specs = tf.keras.layers.InputSpec(shape=[None, SIZE, SIZE, 3])
+  batch_norm = {'norm_momentum': 0.997, 'norm_epsilon': 1e-5}
+  model = classification_model.ClassificationModel(
+    backbones.ResNet(
+      DEPTH, input_specs=specs, kernel_regularizer=decay, **batch_norm
+    ),
+    CLASSES,
+    input_specs=specs,
+    kernel_regularizer=decay,
+  )
+
+  def loss(logits, labels):
+    terms = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+    return tf.reduce_mean(tf.reduce_sum(terms, axis=1))
+
+  return model, tf.keras.optimizers.RMSprop(**RMSPROP), loss
+
+
+def make_step(model, optimizer, loss):
+  """Returns the compiled training step of (uint8 images, labels)."""
+  import tensorflow as tf
+
+  @tf.function
+  def step(images, labels):
+    with tf.GradientTape() as tape:
+      outputs = model(tf.cast(images, tf.float32) / 127.5 - 1, training=True)
+      total = loss(outputs, labels) + tf.add_n(model.losses)
+    variables = model.trainable_variables
+    optimizer.apply_gradients(zip(tape.gradient(total, variables), variables))
+    return total
+
+  return step
+
+
+def forward_products(model):
+  """Multiply-adds of one image's forward pass, counted in the graph."""
+  import tensorflow as tf
+
+  spec = tf.TensorSpec([1, SIZE, SIZE, 3])
+  graph = tf.function(model).get_concrete_function(spec).graph
+  total = 0
+  for op in graph.get_operations():
+    if op.type in ('Conv2D', 'MatMul'):
+      out = op.outputs[0].shape.as_list()
+      kernel = op.inputs[1].shape.as_list()
+      total += int(np.prod(out[1:-1], dtype=np.int64) * np.prod(kernel))
+  return total
+
+
+def serve(side, pipe):
+  """Answers 'step', 'matmul', 'profile' with results until 'end'."""
+  import tensorflow as tf
+
+  placement = SIDES[side]
+  model, optimizer, loss = ours(placement) if placement else peer()
+  images, ids, dense = make_inputs()
+  labels = ids if placement else dense
+  step = make_step(model, optimizer, loss)
+  square = tf.random.normal([MATMUL_SIDE, MATMUL_SIDE])
+  product = tf.function(tf.matmul)
+
+  def timed(function, *arguments):
+    start = time.perf_counter()
+    np.asarray(function(*arguments))
+    return time.perf_counter() - start
+
+  answers = {
+    'step': lambda: timed(step, images, labels),
+    'matmul': lambda: timed(product, square, square),
+    'profile': lambda: profile(lambda: timed(step, images, labels)),
+  }
+  for _ in range(3):
+    answers['step']()
+  pipe.send(None)
+  while (question := pipe.recv()) != 'end':
+    pipe.send(answers[question]())
+  pipe.send(
+    {
+      'label_bytes': labels.nbytes,
+      'parameters': int(sum(np.prod(v.shape) for v in model.variables)),
+      # Linux counts kilobytes.
+      'peak_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+      'products': forward_products(model),
+    }
+  )
+
+
+def profile(call):
+  """Returns {kind of operation: thread-milliseconds} of one call."""
+  import tensorflow as tf
+  from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+  with tempfile.TemporaryDirectory() as folder:
+    with tf.profiler.experimental.Profile(folder):
+      call()
+    (path,) = glob.glob(f'{folder}/plugins/profile/*/*.xplane.pb')
+    space = xplane_pb2.XSpace()
+    with open(path, 'rb') as f:
+      space.ParseFromString(f.read())
+  total = collections.Counter()
+  for plane in space.planes:
+    if not plane.name.startswith('/host:CPU'):
+      continue
+    for line in plane.lines:
+      for event in line.events:
+        name = plane.event_metadata[event.metadata_id].name
+        if ':' in name and not name.startswith('$'):
+          total[name.split(':')[-1]] += event.duration_ps / 1e9
+  return {
+    kind: round(ms, 1)
+    for kind, ms in total.most_common(20)
+    if kind not in ('Process', 'Run') and not kind.startswith('__inference')
+  }
+
+
+def measure(steps, with_profile):
+  """Returns {side: facts}, with seconds of every turn."""
+  context = multiprocessing.get_context('spawn')
+  pipes, processes, results = {}, {}, {}
+
+  def ask(side, question):
+    pipes[side].send(question)
+    return pipes[side].recv()
+
+  for side in SIDES:
+    pipes[side], theirs = context.Pipe()
+    processes[side] = context.Process(target=serve, args=(side, theirs))
+    processes[side].start()
+    pipes[side].recv()  # None, once it is warm
+    results[side] = {'seconds': []}
+  results['matmul'] = {'seconds': []}
+  for _ in range(steps):
+    for side in SIDES:
+      results[side]['seconds'].append(ask(side, 'step'))
+    results['matmul']['seconds'].append(ask('ours', 'matmul'))
+  for side in SIDES:
+    if with_profile:
+      results[side]['profile_ms'] = ask(side, 'profile')
+    results[side] |= ask(side, 'end')
+    processes[side].join()
+  return results
+
+
+def summary(results):
+  """Medians and ratios, ready for JSON."""
+  median = statistics.median
+  rate = 2 * MATMUL_SIDE**3 / median(results['matmul']['seconds'])
+  out = {}
+  for side in SIDES:
+    facts = results[side]
+    seconds = median(facts['seconds'])
+    ratios = [
+      theirs / mine
+      for theirs, mine in zip(results['peer']['seconds'], facts['seconds'])
+    ]
+    flops = 3 * 2 * facts['products'] * BATCH
+    out[side] = {
+      'seconds': round(seconds, 3),
+      'seconds_min': round(min(facts['seconds']), 3),
+      'images_per_second': round(BATCH / seconds, 2),
+      'times_faster_than_peer': round(median(ratios), 3),
+      'forward_gmac': round(facts['products'] / 1e9, 3),
+      'share_of_matmul_rate': round(flops / seconds / rate, 3),
+      'parameters': facts['parameters'],
+      'label_bytes': facts['label_bytes'],
+      'peak_mb': round(facts['peak_mb']),
+    }
+    if 'profile_ms' in facts:
+      out[side]['profile_ms'] = facts['profile_ms']
+  return {'matmul_gflops': round(rate / 1e9, 1), **out}
+
+
+def main():
+  """Prints the JSON line."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--steps', type=int, default=9, help='Turns measured.')
+  parser.add_argument('--profile', action='store_true')
+  options = parser.parse_args()
+  if options.steps < 1:
+    parser.error(f'--steps must be at least 1, got {options.steps}')
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  out = summary(measure(options.steps, options.profile))
+  out = {
+    'benchmark': 'train_step',
+    'depth': DEPTH,
+    'size': SIZE,
+    'batch': BATCH,
+    'labels': CLASSES,
+    'turns': options.steps,
+    **out,
+    'goal': 'ours.times_faster_than_peer >= 1',
+    'met': out['ours']['times_faster_than_peer'] >= 1,
+    'python': platform.python_version(),
+    'cpus': os.cpu_count(),
+  }
+  print(json.dumps(out))
+
+
+if __name__ == '__main__':
+  main()

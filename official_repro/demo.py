@@ -172,15 +172,20 @@ def _plot(path, filled, given, prior):
     x, y = np.array(points).T
     axes.plot(x, y, style, label=title)
     axes.annotate(
-      f'{y[-1]:.3f}', (x[-1], y[-1]), xytext=(4, 4), textcoords='offset points'
+      f'{y[-1]:.3f}',
+      (x[-1], y[-1]),
+      xytext=(0, 8),
+      textcoords='offset points',
+      ha='center',
     )
   axes.axhline(prior, color='grey', linestyle=':', label='label prior')
   axes.set_xlabel('training images seen')
   axes.set_ylabel(METRIC)
-  axes.set_ylim(bottom=0)
+  axes.set_ylim(0, max(y for _, y in filled + given) * 1.15)
+  axes.margins(x=0.08)
   axes.set_title('mini_jft: class-weighted mAP@100, dense evaluation split')
   axes.grid(alpha=0.3)
-  axes.legend(loc='center right')
+  figure.legend(loc='outside lower center', ncols=3)
   figure.savefig(path, dpi=120)
   pyplot.close(figure)
 

@@ -52,6 +52,12 @@ def folder(tmp_path_factory):
   return write(path, [example(i) for i in range(N)])
 
 
+@pytest.fixture(scope='module')
+def trained(folder):
+  """The first 160 rows of the training with seed 0: over four epochs."""
+  return rows(make(folder, True), 160)
+
+
 @pytest.fixture
 def own_folder(tmp_path):
   """A folder that the test may damage."""
@@ -164,7 +170,7 @@ def ids(folder, count, start=0, **options):
   )
 
 
-@pytest.mark.parametrize('group', [1, 14, 30, 8192])
+@pytest.mark.parametrize('group', [1, 14, 8192])
 def test_each_record_once_per_epoch_in_a_new_order(folder, group):
   order = ids(folder, 3 * N, shuffle_group=group)
   epochs = [order[e * N : (e + 1) * N] for e in range(3)]
@@ -174,36 +180,31 @@ def test_each_record_once_per_epoch_in_a_new_order(folder, group):
   assert ids(folder, N, shuffle_group=group, seed=1) != epochs[0]
 
 
-def test_record_ids_are_those_of_the_batches(folder):
-  got = rows(make(folder, True, seed=3), 3 * N)
-  assert names(got['source_id']) == ids(folder, 3 * N, seed=3, **GROUPS)
-  assert ids(folder, 8, start=40, seed=3, **GROUPS) == names(
-    got['source_id'][40:48]
-  )
+def test_record_ids_are_those_of_the_batches(folder, trained):
+  order = names(trained['source_id'])
+  assert ids(folder, 3 * N, **GROUPS) == order[: 3 * N]
+  assert ids(folder, 8, start=40, **GROUPS) == order[40:48]
 
 
-def test_training_is_deterministic_and_depends_on_the_seed(folder):
-  first = rows(make(folder, True), 2 * N)
-  assert_same(rows(make(folder, True), 2 * N), first)
-  assert (rows(make(folder, True, seed=1), 2 * N)['image'] != first['image'])[
-    0
-  ].any()
+def test_training_is_deterministic_and_depends_on_the_seed(folder, trained):
+  assert_same(rows(make(folder, True), 160), trained)
+  other = rows(make(folder, True, seed=1), N)
+  assert names(other['source_id']) == ids(folder, N, seed=1, **GROUPS)
+  assert (other['source_id'] != trained['source_id'][:N]).any()
 
 
-def test_windows_differ_between_epochs(folder):
-  got = rows(make(folder, True), 4 * N)
+def test_windows_differ_between_epochs(trained):
   seen = {}
-  for name, image in zip(got['source_id'], got['image']):
+  for name, image in zip(trained['source_id'], trained['image']):
     seen.setdefault(name, set()).add(image.tobytes())
   # 50 windows: four draws are nearly always different.
   assert np.mean([len(windows) for windows in seen.values()]) > 3.5
 
 
-@pytest.mark.parametrize('start', [0, 1, 8, 13, 36, 37, 38, 73, 74, 75, 100])
-def test_a_start_in_the_middle_is_bit_equal_to_skipping(folder, start):
-  whole = rows(make(folder, True), 160)
+@pytest.mark.parametrize('start', [1, 13, 36, 37, 38, 74, 100])
+def test_a_start_in_the_middle_is_bit_equal_to_skipping(folder, trained, start):
   tail = rows(make(folder, True, start_position=start), 48)
-  assert_same(tail, {k: v[start : start + 48] for k, v in whole.items()})
+  assert_same(tail, {k: v[start : start + 48] for k, v in trained.items()})
 
 
 def test_a_start_reads_no_earlier_group(own_folder, capfd):
@@ -246,10 +247,10 @@ def context(pipelines, pipeline_id, replicas):
 
 @pytest.mark.parametrize('pipelines, replicas', [(1, 2), (2, 2), (2, 4)])
 def test_pipelines_together_give_the_global_batches(
-  folder, pipelines, replicas
+  folder, trained, pipelines, replicas
 ):
   start, steps = 8, 12
-  whole = rows(make(folder, True, start_position=start), 8 * steps)
+  whole = {k: v[start : start + 8 * steps] for k, v in trained.items()}
   parts = []
   for i in range(pipelines):
     dataset = make(
@@ -277,7 +278,7 @@ def test_pipelines_of_an_evaluation_share_the_records(folder):
   assert sorted(names(np.concatenate([p['source_id'] for p in parts]))) == ALL
 
 
-def test_a_strategy_and_a_traced_function_can_make_it(folder):
+def test_a_strategy_and_a_traced_function_can_make_it(folder, trained):
   strategy = tf.distribute.OneDeviceStrategy('CPU:0')
   dataset = strategy.distribute_datasets_from_function(
     lambda c: make(folder, True, input_context=c)
@@ -287,7 +288,7 @@ def test_a_strategy_and_a_traced_function_can_make_it(folder):
   def first_images():
     return make(folder, True).take(1).get_single_element()['image']
 
-  expected = rows(make(folder, True), 8)['image']
+  expected = trained['image'][:8]
   np.testing.assert_array_equal(next(iter(dataset))['image'], expected)
   np.testing.assert_array_equal(first_images(), expected)
 
@@ -330,10 +331,13 @@ def test_evaluation_leaves_out_exactly_the_damaged(own_folder, kind, capfd):
   assert f'train-00001-of-00005.tfrecord" : {len(lost)} of 8' in error
 
 
-@pytest.mark.parametrize('kind', KINDS)
-@pytest.mark.parametrize('index', [0, 7])
-def test_training_replaces_exactly_the_damaged(own_folder, kind, index, capfd):
-  before = rows(make(own_folder, True), 2 * N)
+@pytest.mark.parametrize(
+  'index, kind', [(0, 'data'), (7, 'length'), (3, 'length crc'), (5, 'cut')]
+)
+def test_training_replaces_exactly_the_damaged(
+  own_folder, trained, kind, index, capfd
+):
+  before = {k: v[: 2 * N] for k, v in trained.items()}
   lost = damage(own_folder, 1, index, kind)
   after = rows(make(own_folder, True), 2 * N)
   hit = np.isin(names(before['source_id']), lost)

@@ -204,6 +204,16 @@ def test_checkpoint_of_another_depth_is_refused(data, tmp_path):
     _train(data, tmp_path / 'a', steps=2, override='task.model.depth=26')
 
 
+def test_parameter_servers_do_not_evaluate(data, tmp_path):
+  with pytest.raises(ValueError, match='continuous_eval'):
+    _train(
+      data,
+      tmp_path,
+      mode='train_and_eval',
+      **{'runtime.strategy': 'parameter_server'},
+    )
+
+
 def test_missing_split_is_told_with_those_that_exist(data, tmp_path):
   with pytest.raises(ValueError, match='validation') as e:
     _train(data, tmp_path, override='task.train_data.split=trian')

@@ -37,12 +37,23 @@ def run(options: core_flags.RunOptions, task_class: type[base_task.Task]):
     ValueError: bad input, in one sentence.
     flags.StoppedError: SIGTERM came; the state is saved.
   """
+  _check_mode(options)
   strategy_lib.serve_if_worker(options.config.runtime.strategy)
   config = task_class.resolve(options.config)
   if 'train' not in options.mode:
     return _Run(config, options, task_class).evaluate()
   with model_dir_lib.locked(options.model_dir):
     return _Run(config, options, task_class).train()
+
+
+def _check_mode(options):
+  strategy = options.config.runtime.strategy
+  if strategy == 'parameter_server' and options.mode != 'train':
+    raise ValueError(
+      f'Strategy parameter_server cannot do --mode={options.mode}; use '
+      '--mode=train, and beside it a process with --mode=continuous_eval '
+      '--strategy=one_device on the same --model_dir.'
+    )
 
 
 class _Run:

@@ -1,4 +1,4 @@
-"""Builds a data folder: images and labels to TFRecord shards.
+r"""Builds a data folder: images and labels to TFRecord shards.
 
 python -m official_repro.build_records --source=mini_jft --output=DIR \
     --num_images=10000 --eval_images=1000

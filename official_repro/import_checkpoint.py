@@ -1,4 +1,4 @@
-"""Converts a TF-slim resnet_v1 checkpoint to ours, or back.
+r"""Converts a TF-slim resnet_v1 checkpoint to ours, or back.
 
 python -m official_repro.import_checkpoint --format=tf_slim --depth=50 \
       --input=resnet_v1_50.ckpt --output=DIR/ckpt

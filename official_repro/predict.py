@@ -1,4 +1,4 @@
-"""Labels pictures with a trained classifier.
+r"""Labels pictures with a trained classifier.
 
   python -m official_repro.predict --model_dir=RUN --images='photos/*.jpg' \
       --output=DIR

@@ -11,8 +11,7 @@ import tensorflow as tf
 from official.core import base_task
 from official.modeling.hyperparams import base_config
 
-from official_repro import losses
-from official_repro import metrics as metrics_lib
+from official_repro import evaluate, losses
 from official_repro.core import checkpoints, drawing, optimizers
 from official_repro.data import images as images_lib
 from official_repro.data import pipeline, records
@@ -362,13 +361,17 @@ class ClassificationTask(base_task.Task):
     """Adds one batch to the host's metrics.
 
     Args:
-      state: _Evaluation, or None at the first batch.
+      state: evaluate.Evaluation, or None at the first batch.
       step_logs: {name: tuple of one tensor a replica}.
 
     Returns:
-      _Evaluation.
+      evaluate.Evaluation.
     """
-    state = state or _Evaluation(self.task_config, self.hierarchy)
+    state = state or evaluate.Evaluation(
+      self.hierarchy.num_classes,
+      self.task_config.top_k,
+      self.hierarchy.weights,
+    )
     for labels, scores, loss in zip(
       step_logs['label_ids'], step_logs['scores'], step_logs['mean_loss']
     ):
@@ -379,38 +382,6 @@ class ClassificationTask(base_task.Task):
     """Returns {metric: float} over the whole split."""
     del global_step
     return aggregated_logs.result()
-
-
-class _Evaluation:
-  """Host-side metrics of one evaluation."""
-
-  def __init__(self, config, hierarchy):
-    classes = hierarchy.num_classes
-    self._k = config.top_k
-    self._map = metrics_lib.MeanAveragePrecisionAtK(
-      classes, config.top_k, hierarchy.weights
-    )
-    self._top1 = metrics_lib.TopKAccuracy(1)
-    self._top5 = metrics_lib.TopKAccuracy(5)
-    self._loss, self._images = 0.0, 0
-
-  def add(self, labels, scores, mean_loss):
-    if not len(labels):  # a replica's share of the last batch may be empty
-      return
-    for metric in (self._map, self._top1, self._top5):
-      metric.update_state(labels, scores)
-    self._loss += mean_loss * len(labels)
-    self._images += len(labels)
-
-  def result(self):
-    if not self._images:
-      raise ValueError('The evaluation split gave no picture.')
-    return {
-      f'mAP@{self._k}': float(self._map.result()),
-      'top1': float(self._top1.result()),
-      'top5': float(self._top5.result()),
-      'loss': self._loss / self._images,
-    }
 
 
 def _dataset(data):

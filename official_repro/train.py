@@ -1,4 +1,4 @@
-"""Pre-training, ImageNet baseline and fine-tuning of a classifier.
+r"""Pre-training, ImageNet baseline and fine-tuning of a classifier.
 
 python -m official_repro.train --experiment=mini_jft --data_dir=DIR \
       --model_dir=DIR

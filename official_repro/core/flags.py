@@ -158,7 +158,16 @@ def run(main: Callable[[list], Any]) -> None:
   """
   if 'debug' not in flags.FLAGS:
     flags.DEFINE_bool('debug', False, 'Show tracebacks and more log lines.')
+  _show_in_help()
   app.run(_guarded(main), flags_parser=_parse)
+
+
+def _show_in_help():
+  # --help shows the main module's flags; those defined here belong to it.
+  for module, defined in list(flags.FLAGS.flags_by_module_dict().items()):
+    if module.startswith('official_repro'):
+      for flag in defined:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
 def _parse(argv):

@@ -28,6 +28,8 @@ from typing import Callable
 
 import tensorflow as tf
 
+from official_repro.data import order
+
 CHANNELS = 3
 # The factors that libjpeg can shrink by while it decodes.
 _JPEG_RATIOS = (1, 2, 4, 8)
@@ -110,6 +112,51 @@ def _choose(
   return tf.switch_case(tf.reduce_sum(tf.cast(fits, tf.int32)), branches)
 
 
+def draw(seeds) -> tf.Tensor:
+  """Returns what `crop_and_flip` needs of chance: seeds [..., 2] -> [..., 3].
+
+  Args:
+    seeds: int32 or int64 [..., 2].
+
+  Returns:
+    float32 [..., 3] in [0, 1): the window's y and x, and the reflection.
+  """
+  seeds = tf.convert_to_tensor(seeds)
+  return order.uniform(order.fold(seeds[..., 0], seeds[..., 1]), 3)
+
+
+def crop_and_flip(encoded, draws, *, resize: int = 340, crop: int = 299):
+  """`train_image` with its random numbers given.
+
+  Drawing them for many pictures at once is cheaper than one by one.
+
+  Args:
+    encoded: string [], the picture file's bytes.
+    draws: float32 [3], a row of `draw`.
+    resize: as for `train_image`.
+    crop: as for `train_image`.
+
+  Returns:
+    uint8 [crop, crop, 3], RGB.
+  """
+  check_sizes(resize, crop)
+  offset = tf.cast(draws[:2] * (resize - crop + 1), tf.int32)
+  # The largest draw can round up to one pixel too many.
+  offset = tf.minimum(offset, resize - crop)
+  image = _choose(
+    encoded,
+    resize,
+    lambda: _resize_and_cut(_decode(encoded), offset, resize, crop),
+    lambda shape, ratio: _decode_and_resize_window(
+      encoded, shape, offset, resize, crop, ratio
+    ),
+  )
+  image = tf.cond(
+    draws[2] < 0.5, lambda: tf.reverse(image, axis=[1]), lambda: image
+  )
+  return tf.ensure_shape(image, [crop, crop, CHANNELS])
+
+
 def train_image(encoded, *, seed, resize: int = 340, crop: int = 299):
   """Decodes a random window of a picture, reflected half of the time.
 
@@ -126,23 +173,7 @@ def train_image(encoded, *, seed, resize: int = 340, crop: int = 299):
     ValueError: the crop does not fit.
     tf.errors.InvalidArgumentError: (when run) no picture in a known format.
   """
-  check_sizes(resize, crop)
-  draws = tf.random.stateless_uniform([3], seed)
-  offset = tf.cast(tf.floor(draws[:2] * (resize - crop + 1)), tf.int32)
-  # The largest draw below one can round up to one pixel too many.
-  offset = tf.minimum(offset, resize - crop)
-  image = _choose(
-    encoded,
-    resize,
-    lambda: _resize_and_cut(_decode(encoded), offset, resize, crop),
-    lambda shape, ratio: _decode_and_resize_window(
-      encoded, shape, offset, resize, crop, ratio
-    ),
-  )
-  image = tf.cond(
-    draws[2] < 0.5, lambda: tf.reverse(image, axis=[1]), lambda: image
-  )
-  return tf.ensure_shape(image, [crop, crop, CHANNELS])
+  return crop_and_flip(encoded, draw(seed), resize=resize, crop=crop)
 
 
 def eval_image(encoded, *, resize: int = 340, crop: int = 299):

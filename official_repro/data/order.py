@@ -57,6 +57,14 @@ def permutation(key, size) -> tf.Tensor:
   return tf.cast(tf.argsort(draws, stable=True), tf.int64)
 
 
+def uniform(key, count: int) -> tf.Tensor:
+  """Draws float32 [..., count] in [0, 1) for integer keys [...]."""
+  bits = fold(tf.expand_dims(_u64(key), -1), tf.range(count))
+  # 24 bits are as many as float32 holds.
+  bits = tf.bitwise.right_shift(bits, _u64(64 - 24))
+  return tf.cast(bits, tf.float32) * 2.0**-24
+
+
 def augment_seeds(seed: int, positions) -> tf.Tensor:
   """Returns the stateless seeds of positions [...]: int64 [..., 2]."""
   key = fold(fold(seed, AUGMENT_STREAM), positions)

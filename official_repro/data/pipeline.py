@@ -35,7 +35,7 @@ def _paths_and_sizes(split: manifest.Split):
 
 
 def _training_records(split, shuffle_group, seed, start, slice_of):
-  """Dataset of (augment seed int64 [2], serialized example) from `start` on.
+  """Dataset of (draws float32 [3], serialized example) from `start` on.
 
   Args:
     split: what to read.
@@ -64,12 +64,12 @@ def _training_records(split, shuffle_group, seed, start, slice_of):
     positions = group.first + tf.range(group.size)
     wanted = slice_of(positions) & (positions >= start)
     seeds = order_lib.augment_seeds(seed, tf.boolean_mask(positions, wanted))
-    return seeds, tf.boolean_mask(indices, wanted), records
+    return images.draw(seeds), tf.boolean_mask(indices, wanted), records
 
-  def one_by_one(seeds, indices, records):
+  def one_by_one(draws, indices, records):
     # The group is captured, not sliced: its bytes are not copied once more.
-    rows = tf.data.Dataset.from_tensor_slices((seeds, indices))
-    return rows.map(lambda seed, index: (seed, tf.gather(records, index)))
+    rows = tf.data.Dataset.from_tensor_slices((draws, indices))
+    return rows.map(lambda draw, index: (draw, tf.gather(records, index)))
 
   with tf.device('CPU:0'):  # not every GPU sorts unsigned integers
     first = order.group_at(start)
@@ -220,13 +220,11 @@ def make_dataset(
     with_source_id=not training if with_source_id is None else with_source_id,
   )
 
-  def parse(augment_seed, record):
+  def parse(draws, record):
     def decode(encoded):
       if not training:
         return images.eval_image(encoded, resize=resize, crop=crop)
-      return images.train_image(
-        encoded, seed=augment_seed, resize=resize, crop=crop
-      )
+      return images.crop_and_flip(encoded, draws, resize=resize, crop=crop)
 
     return parser.parse(record, decode)
 

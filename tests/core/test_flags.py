@@ -69,3 +69,9 @@ def test_experiment_list_prints_all_presets():
 )
 def test_missing_and_wrong_values(args, words):
   _one_line(_run(*args), *words)
+
+
+def test_help_lists_the_flags():
+  done = _run('--help')
+  for flag in ('--experiment', '--data_dir', '--init_checkpoint', '--resume'):
+    assert flag in done.stdout

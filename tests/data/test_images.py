@@ -30,7 +30,7 @@ def photos():
 
 def draws(seed, resize, crop):
   """Window and reflection that `seed` stands for."""
-  values = tf.random.stateless_uniform([3], seed).numpy()
+  values = images.draw(seed).numpy()
   offset = (values[:2] * np.float32(resize - crop + 1)).astype(int)
   return offset, values[2] < 0.5
 

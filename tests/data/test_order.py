@@ -118,6 +118,20 @@ def test_holes_take_the_next_sound_record_of_the_order():
   )
 
 
+def test_uniform_draws():
+  draws = order.uniform(tf.range(20_000, dtype=tf.int64), 3).numpy()
+  assert draws.shape == (20_000, 3) and draws.dtype == np.float32
+  assert draws.min() >= 0 and draws.max() < 1
+  # Means 0.5 +- 0.002, cells of 1/8 2500 +- 47, no correlation (+- 0.007).
+  assert np.abs(draws.mean(0) - 0.5).max() < 0.01
+  for column in draws.T:
+    cells = np.histogram(column, 8, (0, 1))[0]
+    assert np.abs(cells - 2500).max() < 235
+  assert np.abs(np.corrcoef(draws.T) - np.eye(3)).max() < 0.035
+  assert abs(np.corrcoef(draws[1:, 0], draws[:-1, 0])[0, 1]) < 0.035
+  np.testing.assert_array_equal(order.uniform(7, 3), draws[7])
+
+
 def test_augment_seeds_differ_between_positions_and_seeds():
   positions = tf.range(1000, dtype=tf.int64)
   seeds = order.augment_seeds(0, positions)

@@ -26,7 +26,7 @@ venv:
 	    exit 1; fi; \
 	  echo "Making $(VENV) with $$($$python --version) (once, a few minutes)" && \
 	  $$python -m venv --clear $(VENV) && \
-	  $(PY) -m pip install --quiet --no-deps -r requirements.lock && \
+	  $(PY) -m pip install -qq --no-deps -r requirements.lock && \
 	  cp requirements.lock $(VENV)/requirements.lock; \
 	fi
 
@@ -40,6 +40,7 @@ lint: venv
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(VENV)/bin/lint-imports --no-cache
+	@$(PY) -m pytest -q tests/test_imports.py
 
 bench: venv
 	@for file in benchmarks/[a-z]*.py; do $(PY) -m benchmarks.$$(basename $$file .py) || exit 1; done

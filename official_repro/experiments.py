@@ -5,7 +5,7 @@ Marks: none = confirmed by a public text; † = recalled, with arithmetic that
 agrees; ‡ = recalled with less confidence.
 """
 
-from official_repro import task as task_lib
+from official_repro import task_config
 from official_repro.core import config as config_lib
 from official_repro.core import optimizers
 
@@ -36,10 +36,10 @@ def _experiment(
   validation = data.pop('validation', {})
   (optimizer_type,), (rate_type,) = optimizer, learning_rate
   config = config_lib.ExperimentConfig(
-    task=task_lib.TaskConfig(
-      model=task_lib.ModelConfig(**model),
-      train_data=task_lib.DataConfig(**dict(data, **train)),
-      validation_data=task_lib.DataConfig(
+    task=task_config.TaskConfig(
+      model=task_config.ModelConfig(**model),
+      train_data=task_config.DataConfig(**dict(data, **train)),
+      validation_data=task_config.DataConfig(
         **dict(data, split='validation', training=False, **validation)
       ),
       **task,

@@ -330,16 +330,14 @@ def _precision_sums(keys, num_classes):
     return np.zeros(num_classes)
   keys = np.concatenate(keys)
   keys.sort()
-  classes = (keys >> np.uint64(33)).astype(np.int64)
-  # A rank ends where class or score change; all its images share it.
   ranks = keys >> np.uint64(1)
-  ends = np.flatnonzero(np.append(ranks[1:] != ranks[:-1], True))
-  hits = np.cumsum(keys & np.uint64(1), dtype=np.int64)[ends]
-  group_class = classes[ends]
-  new_hits = np.diff(hits, prepend=0)
-  # What came before the class began, in images and in hits.
-  starts = np.searchsorted(classes, group_class)
-  total_hits = np.concatenate([[0], np.bincount(group_class, new_hits)])
-  hits_before = np.cumsum(total_hits)[group_class]
-  precision = (hits - hits_before) / (ends + 1 - starts)
-  return np.bincount(group_class, new_hits * precision, minlength=num_classes)
+  hits = np.flatnonzero(keys & np.uint64(1))
+  classes = (keys[hits] >> np.uint64(33)).astype(np.int64)
+  first_keys = np.arange(num_classes, dtype=np.uint64) << np.uint64(33)
+  starts = np.searchsorted(keys, first_keys)
+  # A rank ends where class or score change; all its images share it.
+  ends = np.searchsorted(ranks, ranks[hits], side='right')
+  hits_before = np.searchsorted(hits, starts)
+  hits_of_rank = np.searchsorted(hits, ends) - hits_before[classes]
+  precision = hits_of_rank / (ends - starts[classes])
+  return np.bincount(classes, precision, minlength=num_classes)

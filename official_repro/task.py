@@ -3,93 +3,17 @@
 Shapes: B images of one replica, C labels, L label slots an image (-1 empty).
 """
 
-import dataclasses
 import os
 from typing import Any, Optional
 
 import tensorflow as tf
 from official.core import base_task
-from official.modeling.hyperparams import base_config
 
-from official_repro import evaluate, losses
+from official_repro import evaluate, losses, task_config
 from official_repro.core import checkpoints, drawing, optimizers
 from official_repro.data import images as images_lib
 from official_repro.data import pipeline, records
 from official_repro.modeling import classifier, sharded_dense
-
-
-@dataclasses.dataclass
-class ModelConfig(base_config.Config):
-  """The classifier.
-
-  Attributes:
-    depth: 14 or 26 (for small pictures), 50, 101 or 152.
-    width: multiplier of all channel counts.
-    stride_placement: slim (the paper's code line), v1 or v1.5.
-    num_classes: labels; 0 takes the data's.
-    fc_shards: equal parts of the final layer (Sun et al. 2017, sec. 3.1: 50).
-    batch_norm_momentum, batch_norm_epsilon: TF-slim's .997 and 1e-5.
-  """
-
-  depth: int = 101
-  width: float = 1.0
-  stride_placement: str = 'slim'
-  num_classes: int = 0
-  fc_shards: int = 50
-  batch_norm_momentum: float = 0.997
-  batch_norm_epsilon: float = 1e-5
-
-
-@dataclasses.dataclass
-class DataConfig(base_config.Config):
-  """One split of a data folder and how its pictures are cut.
-
-  Attributes:
-    data_dir, split: where the records are.
-    global_batch_size: images per step over all replicas.
-    resize, crop: picture and window side; training takes a random window,
-      evaluation the central one (Sun et al. 2017: 340, 299).
-    labels: 'filled' (with all ancestors) or 'given'.
-    training: endless, shuffled and augmented; else one pass in file order.
-    max_labels: label slots an image; more labels than that are an error.
-    shuffle_group: records shuffled together, as encoded bytes.
-  """
-
-  data_dir: str = ''
-  split: str = 'train'
-  training: bool = True
-  global_batch_size: int = 32
-  resize: int = 340
-  crop: int = 299
-  labels: str = 'filled'
-  max_labels: int = 64
-  shuffle_group: int = 8192
-
-
-@dataclasses.dataclass
-class TaskConfig(base_config.Config):
-  """What is learnt from what.
-
-  Attributes:
-    loss: per_label_logistic (any number of labels) or softmax (exactly one).
-    weight_decay: as in TF-slim, weight_decay * sum(w^2) / 2 on kernels.
-    freeze: stages up to this one stay fixed.
-    init_checkpoint: weights to start from, by name.
-    allow_partial_init: also the trunk may differ from the checkpoint.
-    top_k: the k of mAP@k.
-  """
-
-  model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
-  train_data: DataConfig = dataclasses.field(default_factory=DataConfig)
-  validation_data: DataConfig = dataclasses.field(
-    default_factory=lambda: DataConfig(split='validation', training=False)
-  )
-  loss: str = 'per_label_logistic'
-  weight_decay: float = 1e-4
-  freeze: str = 'none'
-  init_checkpoint: str = ''
-  allow_partial_init: bool = False
-  top_k: int = 100
 
 
 class ClassificationTask(base_task.Task):
@@ -100,7 +24,9 @@ class ClassificationTask(base_task.Task):
     start_position: examples that an earlier part of the run has consumed.
   """
 
-  def __init__(self, params: TaskConfig, logging_dir=None, name=None):
+  def __init__(
+    self, params: task_config.TaskConfig, logging_dir=None, name=None
+  ):
     super().__init__(params, logging_dir=logging_dir, name=name)
     self.seed = 0
     self.start_position = 0
@@ -121,6 +47,13 @@ class ClassificationTask(base_task.Task):
       )
     train = _dataset(task.train_data)
     validation = _dataset(task.validation_data)
+    if task.loss == 'softmax' and (
+      task.train_data.confidence or task.positive_weight != 1
+    ):
+      raise ValueError(
+        'task.train_data.confidence and task.positive_weight belong to the '
+        'per_label_logistic loss, task.loss is softmax.'
+      )
     if train.hierarchy.hash() != validation.hierarchy.hash():
       raise ValueError(
         f'Data folders {task.train_data.data_dir!r} and '
@@ -260,7 +193,7 @@ class ClassificationTask(base_task.Task):
       variable.assign(values[variable.name.split(':')[0]])
     print(f'Loaded the head, cut anew into {model.head.num_shards} parts.')
 
-  def build_inputs(self, params: DataConfig, input_context=None):
+  def build_inputs(self, params: task_config.DataConfig, input_context=None):
     """See pipeline.make_dataset."""
     return self._dataset(params, params.global_batch_size, input_context)
 
@@ -279,15 +212,19 @@ class ClassificationTask(base_task.Task):
       shuffle_group=data.shuffle_group,
       input_context=input_context,
       with_source_id=False,  # strings do not travel to a GPU
+      with_confidence=data.confidence,
     )
 
-  def build_losses(self, labels, model_outputs, aux_losses=None):
+  def build_losses(
+    self, labels, model_outputs, aux_losses=None, confidence=None
+  ):
     """Label loss, plus the regularisers' where given.
 
     Args:
       labels: [B, L] int32 padded with -1.
       model_outputs: [B, C] float logits.
       aux_losses: scalars to add.
+      confidence: [B, L] float32 targets of the labels; 1 where None.
 
     Returns:
       A float32 scalar.
@@ -296,7 +233,12 @@ class ClassificationTask(base_task.Task):
     if self.task_config.loss == 'softmax':
       loss = losses.softmax_loss(logits=logits, label_ids=labels)
     else:
-      loss = losses.per_label_logistic_loss(logits=logits, label_ids=labels)
+      loss = losses.per_label_logistic_loss(
+        logits=logits,
+        label_ids=labels,
+        confidence=confidence,
+        positive_weight=self.task_config.positive_weight,
+      )
     if aux_losses:
       loss += tf.add_n(aux_losses)
     return loss
@@ -328,7 +270,11 @@ class ClassificationTask(base_task.Task):
     with tf.GradientTape() as tape:
       images = images_lib.normalize(inputs['image'])
       outputs = model(images, training=True)
-      label_loss = self.build_losses(inputs['label_ids'], outputs['logits'])
+      label_loss = self.build_losses(
+        inputs['label_ids'],
+        outputs['logits'],
+        confidence=inputs.get('confidence'),
+      )
       loss = label_loss
       if model.losses:
         loss += tf.cast(tf.add_n(model.losses), tf.float32)

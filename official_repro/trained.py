@@ -6,6 +6,7 @@ import os
 import tensorflow as tf
 
 from official_repro import task as task_lib
+from official_repro import task_config
 from official_repro.core import checkpoints
 from official_repro.core import config as config_lib
 from official_repro.data import images as images_lib
@@ -81,7 +82,7 @@ def load(model_dir: str) -> TrainedClassifier:
   with open(path, encoding='utf-8') as f:
     values = config_lib.parse_yaml(f.read(), path)
   config = config_lib.override(
-    task_lib.TaskConfig(), values.get('task', {}), path
+    task_config.TaskConfig(), values.get('task', {}), path
   )
   data = config.validation_data
   # The label space is read from model_dir; the data may be gone.

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from official_repro import export, predict, trained
+from official_repro import export, predict, task_config, trained
 from official_repro import task as task_lib
 from official_repro.core import checkpoints
 from official_repro.core import config as config_lib
@@ -25,8 +25,8 @@ def _save_run(folder, loss='per_label_logistic'):
   )
   hierarchy.save(str(folder / 'labels.tsv'))
   config = config_lib.ExperimentConfig(
-    task=task_lib.TaskConfig(
-      model=task_lib.ModelConfig(
+    task=task_config.TaskConfig(
+      model=task_config.ModelConfig(
         depth=14, width=0.125, num_classes=classes, fc_shards=3
       ),
       loss=loss,

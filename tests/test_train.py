@@ -1,6 +1,7 @@
 """Whole runs of the binary: resume, signals, damaged input, wrong use."""
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from official_repro import experiments
+from official_repro import evaluate, experiments
 from official_repro import task as task_lib
 from official_repro.core import config as config_lib
 from official_repro.core import flags as core_flags
@@ -94,7 +95,7 @@ def _event_tags(folder):
 def test_interrupted_run_equals_a_straight_one_bit_for_bit(data, tmp_path):
   straight, broken = tmp_path / 'straight', tmp_path / 'broken'
   steps = 150
-  override = 'trainer.checkpoint_interval=8,trainer.steps_per_loop=8'
+  override = 'trainer.checkpoint_interval=1000,trainer.steps_per_loop=4'
   options = {'steps': steps, 'override': override, 'mode': 'train'}
   _train(data, straight, **options)
   command = tiny.command('train', **tiny.train_options(data, broken, **options))
@@ -102,20 +103,70 @@ def test_interrupted_run_equals_a_straight_one_bit_for_bit(data, tmp_path):
     command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
   )
   deadline = time.time() + 120
-  while not (broken / 'ckpt-16.index').exists() and time.time() < deadline:
+  while not (broken / 'ckpt-4.index').exists() and time.time() < deadline:
     time.sleep(0.02)
+  time.sleep(0.3)
   process.send_signal(signal.SIGTERM)
   _, errors = process.communicate(timeout=120)
   assert process.returncode == 143, errors
-  assert errors.strip().splitlines()[-1].startswith('Stopped by SIGTERM')
   saved = tf.train.latest_checkpoint(str(broken))
-  assert 16 <= int(saved.rsplit('-', 1)[1]) < steps
+  step = int(saved.rsplit('-', 1)[1])
+  assert 4 < step < steps
+  last = errors.strip().splitlines()[-1]
+  assert last.startswith(f'Stopped by SIGTERM at step {step}; saved {saved}')
   again = subprocess.run(command, capture_output=True, text=True, check=False)
   assert again.returncode == 0, again.stderr
   assert f'Resuming from {saved}' in again.stdout
   _assert_equal(
     _tensors(straight / f'ckpt-{steps}'), _tensors(broken / f'ckpt-{steps}')
   )
+
+
+def test_signal_during_an_evaluation_saves_too(data, tmp_path, monkeypatch):
+  add = evaluate.Evaluation.add
+
+  def add_and_signal(self, *args):
+    add(self, *args)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+  monkeypatch.setattr(evaluate.Evaluation, 'add', add_and_signal)
+  with pytest.raises(core_flags.StoppedError, match='step 8; saved .*ckpt-8'):
+    _train(
+      data,
+      tmp_path,
+      steps=12,
+      mode='train_and_eval',
+      override=('trainer.validation_interval=8'),
+    )
+  assert tf.train.latest_checkpoint(str(tmp_path)).endswith('ckpt-8')
+  assert not (tmp_path / 'metrics.jsonl').exists()
+
+
+def test_confidence_and_positive_weight_reach_the_loss(data, tmp_path):
+  losses = {}
+  for weight in (1, 5):
+    _train(
+      data,
+      tmp_path / str(weight),
+      steps=2,
+      override=f'task.positive_weight={weight}',
+    )
+    (event,) = _scalars(tmp_path / str(weight) / 'train', 'label_loss')
+    losses[weight] = event
+  assert losses[5] > losses[1]
+  # Generated records carry no confidence: said, not passed over.
+  with pytest.raises(tf.errors.InvalidArgumentError, match='confidence'):
+    _train(
+      data, tmp_path / 'c', override='task.train_data.confidence=true', steps=2
+    )
+
+
+def _scalars(folder, tag):
+  for path in folder.glob('events*'):
+    for event in tf.compat.v1.train.summary_iterator(str(path)):
+      for value in event.summary.value:
+        if value.tag == tag:
+          yield float(tf.make_ndarray(value.tensor))
 
 
 def test_resume_never_and_must(data, tmp_path):

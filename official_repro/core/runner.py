@@ -142,7 +142,8 @@ class _Run:
     )
     self.task.write_assets(self.model_dir)
     self.trainer.should_stop = self.signal
-    self.trainer.on_step = self._on_step
+    self.trainer.on_step = self.progress
+    self.trainer.on_eval_step = self._stop_if_told
     output = {}
     with self.signal.listening():
       controller = self._controller()
@@ -190,20 +191,19 @@ class _Run:
       print(f'Resuming from {self.resume} at step {step}.')
     self.progress.restart()
 
-  def _on_step(self):
-    self.progress()
-
   def _after_loop(self, output):
     output.update(data_wait_seconds=self.trainer.data_wait)
     observers.check_loss(self.trainer, self.model_dir, self.task.record_ids)
-    if self.signal():
-      self.progress.end_line()
-      path = self.manager.save(
-        checkpoint_number=self.trainer.global_step.numpy()
-      )
-      observers.stop(int(self.trainer.global_step.numpy()), path)
+    self._stop_if_told()
     if _is_last(self.trainer, self.config.trainer):
       self.progress.show(float(output['training_loss']))
+
+  def _stop_if_told(self):
+    if self.signal():
+      self.progress.end_line()
+      step = int(self.trainer.global_step.numpy())
+      path = self.manager.save(checkpoint_number=step, check_interval=False)
+      observers.stop(step, path)
 
   def _after_evaluation(self, output):
     self._waited = 0

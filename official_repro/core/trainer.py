@@ -22,6 +22,7 @@ class Trainer(base_trainer.Trainer):
     data_wait: seconds that steps waited for their batch, since the last reset.
     should_stop: asked before each step; True ends the loop early.
     on_step: called after each step.
+    on_eval_step: called after each batch of an evaluation.
   """
 
   def __init__(self, config, task, model, optimizer, *, train, evaluate):
@@ -42,7 +43,7 @@ class Trainer(base_trainer.Trainer):
     self.data_wait = 0.0
     self.should_stop: Callable[[], bool] = lambda: False
     self.on_step: Callable[[], None] = lambda: None
-    self.last_validation_batch = None
+    self.on_eval_step: Callable[[], None] = lambda: None
     nothing = tf.data.Dataset.range(0)
     super().__init__(
       config,
@@ -122,10 +123,11 @@ class Trainer(base_trainer.Trainer):
       tf.where(bad, self.global_step, self.first_bad_step)
     )
 
-  def next_eval_inputs(self, iterator):
-    """See base class; record names stay on the host."""
-    inputs = next(iterator)
-    return inputs, {}
+  def eval_reduce(self, state=None, step_outputs=None):
+    """See base class."""
+    state = super().eval_reduce(state, step_outputs)
+    self.on_eval_step()
+    return state
 
   def bad_step(self) -> Optional[int]:
     """Returns the first step whose loss was not finite, or None."""

@@ -135,9 +135,11 @@ class ClassificationTask(base_task.Task):
 
   @classmethod
   def create_optimizer(cls, optimizer_config, runtime_config=None, **_):
-    """See base class."""
-    del runtime_config
-    return optimizers.build_optimizer(optimizer_config)
+    """See base class; float16 needs its loss scaled."""
+    optimizer = optimizers.build_optimizer(optimizer_config)
+    if runtime_config and runtime_config.mixed_precision == 'float16':
+      return tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
+    return optimizer
 
   def build_model(self) -> tf.keras.Model:
     """Returns the classifier, built."""

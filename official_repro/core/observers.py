@@ -47,7 +47,7 @@ class Progress:
     """Forgets the past, so that a pause (an evaluation) costs no speed."""
     self._time = time.perf_counter()
     self._step = int(self._trainer.global_step.numpy())
-    self._trainer.data_wait = 0.0
+    self._wait = self._trainer.data_wait
 
   def __call__(self) -> None:
     """Shows a new line when it is time."""
@@ -70,6 +70,7 @@ class Progress:
     if not done:
       return
     rate = done / max(elapsed, 1e-9)
+    wait = trainer.data_wait - self._wait
     if loss is None:
       loss = float(trainer.train_loss.result())
     text = (
@@ -77,7 +78,7 @@ class Progress:
       f'  loss {loss:.4g}'
       f'  lr {learning_rate(trainer):.3g}'
       f'  {rate * trainer.batch_size:.0f} images/s'
-      f'  data wait {100 * min(1, trainer.data_wait / elapsed):.0f}%'
+      f'  data wait {100 * min(1, wait / elapsed):.0f}%'
       f'  ETA {duration((self._steps - step) / rate)}'
     )
     print(

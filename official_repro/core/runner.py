@@ -74,6 +74,11 @@ class _Run:
       )
     tf.keras.utils.set_random_seed(config.runtime.seed)
     policy = config.runtime.mixed_precision
+    if policy not in ('', 'float16', 'bfloat16'):
+      raise ValueError(
+        f'runtime.mixed_precision is {policy!r}; use float16, bfloat16 or '
+        "'' for float32."
+      )
     tf.keras.mixed_precision.set_global_policy(
       f'mixed_{policy}' if policy else 'float32'
     )
@@ -81,6 +86,7 @@ class _Run:
     self.task = task_class(config.task, logging_dir=self.model_dir)
     self.task.seed = config.runtime.seed
     self.signal = observers.SignalFlag()
+    self._data_wait = 0.0  # the trainer's, at the last point of the curve
     self._waited = 0  # seconds without a new checkpoint, continuous_eval
     if self.resume:
       model_dir_lib.check_resumable(self.resume, self.task.metadata())
@@ -91,7 +97,7 @@ class _Run:
     with self.strategy.scope():
       model = self.task.build_model()
       optimizer = self.task.create_optimizer(
-        self.config.trainer.optimizer_config
+        self.config.trainer.optimizer_config, self.config.runtime
       )
       self.trainer = trainer_lib.Trainer(
         self.config,
@@ -192,7 +198,8 @@ class _Run:
     self.progress.restart()
 
   def _after_loop(self, output):
-    output.update(data_wait_seconds=self.trainer.data_wait)
+    output['data_wait_seconds'] = self.trainer.data_wait - self._data_wait
+    self._data_wait = self.trainer.data_wait
     observers.check_loss(self.trainer, self.model_dir, self.task.record_ids)
     self._stop_if_told()
     if _is_last(self.trainer, self.config.trainer):

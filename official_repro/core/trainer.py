@@ -19,7 +19,7 @@ class Trainer(base_trainer.Trainer):
 
   Attributes:
     position: int64 variable, examples consumed since the start of training.
-    data_wait: seconds that steps waited for their batch, since the last reset.
+    data_wait: seconds that all steps so far waited for their batch.
     should_stop: asked before each step; True ends the loop early.
     on_step: called after each step.
     on_eval_step: called after each batch of an evaluation.

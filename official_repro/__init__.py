@@ -8,5 +8,5 @@ import os
 import warnings
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-warnings.filterwarnings('ignore', module=r'google\.api_core')
+warnings.filterwarnings('ignore', module=r'google\.(api_core|auth|oauth2)')
 warnings.filterwarnings('ignore', module=r'tensorflow_addons')

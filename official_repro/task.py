@@ -11,8 +11,8 @@ from official.core import base_task
 
 from official_repro import evaluate, losses, task_config
 from official_repro.core import checkpoints, drawing, optimizers
+from official_repro.data import hierarchy, pipeline, records
 from official_repro.data import images as images_lib
-from official_repro.data import pipeline, records
 from official_repro.modeling import classifier, sharded_dense
 
 
@@ -101,6 +101,13 @@ class ClassificationTask(base_task.Task):
       count=data.global_batch_size,
       seed=self.seed,
       shuffle_group=data.shuffle_group,
+    )
+
+  def validation_batches(self) -> int:
+    """Returns the number of batches of one whole evaluation."""
+    data = self.task_config.validation_data
+    return -(
+      -_dataset(data).split(data.split).records // data.global_batch_size
     )
 
   def input_sheets(self, count: int) -> dict[str, Any]:
@@ -348,6 +355,4 @@ def _load_hierarchy(params, model_dir: Optional[str]):
   """From the data, else from the model_dir that training left it in."""
   if params.train_data.data_dir:
     return records.Dataset.load(params.train_data.data_dir).hierarchy
-  from official_repro.data import hierarchy
-
   return hierarchy.Hierarchy.load(os.path.join(model_dir, 'labels.tsv'))

@@ -14,6 +14,8 @@ import numpy as np
 
 from official_repro.core import flags as core_flags
 
+_LOG_SECONDS = 10.0  # between lines of progress in a log
+
 
 def duration(seconds: float) -> str:
   """Seconds as 0:07, 12:30 or 3:05:00."""
@@ -38,7 +40,7 @@ class Progress:
     self._steps = train_steps
     self._stream = stream or sys.stderr
     self._tty = self._stream.isatty()
-    self._every = 1.0 if self._tty else 10.0
+    self._every = 1.0 if self._tty else _LOG_SECONDS
     self._open = False
     self._compiled = False
     self.restart()
@@ -95,6 +97,30 @@ class Progress:
     if self._open:
       print(file=self._stream)
       self._open = False
+
+
+class EvaluationProgress:
+  """A line on stderr every ten seconds: batches done, of how many, ETA."""
+
+  def __init__(self, batches: int, stream=None):
+    self._batches = batches
+    self._stream = stream or sys.stderr
+    self._done = 0
+    self._start = self._shown = time.perf_counter()
+
+  def __call__(self) -> None:
+    """Counts a batch; shows a line when it is time."""
+    self._done += 1
+    now = time.perf_counter()
+    if now - self._shown < _LOG_SECONDS:
+      return
+    self._shown = now
+    left = (now - self._start) / self._done * (self._batches - self._done)
+    print(
+      f'evaluating: batch {self._done}/{self._batches}  ETA {duration(left)}',
+      file=self._stream,
+      flush=True,
+    )
 
 
 def learning_rate(trainer) -> float:

@@ -28,7 +28,8 @@ def run(options: core_flags.RunOptions, task_class: type[base_task.Task]):
     options: from flags.training_options.
     task_class: a Task that also has `resolve(config)` (class method: fills in
       what the data decides), `metadata()`, `record_ids(position)`,
-      `data_hash()`, `write_assets(model_dir)` and `sample_sheets(...)`.
+      `data_hash()`, `write_assets(model_dir)`, `validation_batches()`,
+      `input_sheets(count)` and `prediction_sheets(model, count)`.
 
   Returns:
     {metric: float} of the last evaluation, {} where there was none.
@@ -87,6 +88,7 @@ class _Run:
     self.task.seed = config.runtime.seed
     self.signal = observers.SignalFlag()
     self._data_wait = 0.0  # the trainer's, at the last point of the curve
+    self._evaluating = None  # progress of the evaluation that runs, if any
     self._waited = 0  # seconds without a new checkpoint, continuous_eval
     if self.resume:
       model_dir_lib.check_resumable(self.resume, self.task.metadata())
@@ -118,6 +120,7 @@ class _Run:
     self.progress = observers.Progress(
       self.trainer, self.config.trainer.train_steps
     )
+    self.trainer.on_eval_step = self._on_eval_step
     # Orbit prints a line per loop, which would break the progress line.
     orbit.controller._log = lambda message: None
 
@@ -149,7 +152,6 @@ class _Run:
     self.task.write_assets(self.model_dir)
     self.trainer.should_stop = self.signal
     self.trainer.on_step = self.progress
-    self.trainer.on_eval_step = self._stop_if_told
     output = {}
     with self.signal.listening():
       controller = self._controller()
@@ -205,6 +207,16 @@ class _Run:
     if _is_last(self.trainer, self.config.trainer):
       self.progress.show(float(output['training_loss']))
 
+  def _on_eval_step(self):
+    self._stop_if_told()
+    if self._evaluating is None:
+      self.progress.end_line()
+      steps = self.config.trainer.validation_steps
+      self._evaluating = observers.EvaluationProgress(
+        steps if steps > 0 else self.task.validation_batches()
+      )
+    self._evaluating()
+
   def _stop_if_told(self):
     if self.signal():
       self.progress.end_line()
@@ -213,7 +225,7 @@ class _Run:
       observers.stop(step, path)
 
   def _after_evaluation(self, output):
-    self._waited = 0
+    self._waited, self._evaluating = 0, None
     self.progress.end_line()
     metrics = observers.to_floats(output)
     step = int(self.trainer.global_step.numpy())

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import subprocess
@@ -111,3 +112,15 @@ def test_loss_guard_names_step_and_records(tmp_path):
   saved = json.loads((tmp_path / 'nonfinite-7.json').read_text())
   assert saved['position'] == 24
   assert saved['records'] == ['record-24']
+
+
+def test_evaluation_shows_progress_every_ten_seconds(monkeypatch):
+  now = [0.0]
+  monkeypatch.setattr(observers.time, 'perf_counter', lambda: now[0])
+  stream = io.StringIO()
+  progress = observers.EvaluationProgress(10, stream)
+  for second in (4, 8, 12, 16):
+    now[0] = second
+    progress()
+  # At second 12 three of ten batches are done, 4 s each: 28 s are left.
+  assert stream.getvalue() == 'evaluating: batch 3/10  ETA 0:28\n'

@@ -147,7 +147,30 @@ class StoppedError(Exception):
   """A signal ended the run after its state was saved; the exit code is 143."""
 
 
-def run(main: Callable[[list], Any]) -> None:
+def define_beam_flags() -> None:
+  """Defines the flags of the binaries that run Apache Beam pipelines."""
+  flags.DEFINE_integer(
+    'processes', None, 'Worker processes; default: one per core.', lower_bound=1
+  )
+  flags.DEFINE_string(
+    'runner',
+    None,
+    'Beam runner, e.g. FlinkRunner, whose own flags may follow. Default: '
+    'worker processes on this machine.',
+  )
+
+
+def beam_options() -> dict:
+  """Returns the arguments `processes` and `beam_args` of `data.engine.run`."""
+  args = () if flags.FLAGS.runner is None else tuple(_beam_args)
+  return {'processes': flags.FLAGS.processes, 'beam_args': args}
+
+
+# What the command line holds for Beam; `_parse` fills it.
+_beam_args: list = []
+
+
+def run(main: Callable[[list], Any], beam: bool = False) -> None:
   """Runs a binary: parses flags, calls main, turns errors into exit codes.
 
   0 done; 1 wrong use or bad input, one line on stderr; 143 stopped by SIGTERM
@@ -155,11 +178,14 @@ def run(main: Callable[[list], Any]) -> None:
 
   Args:
     main: takes the positional arguments; may return an exit code.
+    beam: whether the flags of `define_beam_flags` are there; unknown flags are
+      Beam's when --runner is given.
   """
   if 'debug' not in flags.FLAGS:
     flags.DEFINE_bool('debug', False, 'Show tracebacks and more log lines.')
   _show_in_help()
-  app.run(_guarded(main), flags_parser=_parse)
+  parse = _parse_for_beam if beam else _parse
+  app.run(_guarded(main), flags_parser=parse)
 
 
 def _show_in_help():
@@ -182,6 +208,18 @@ def _parse(argv):
   if len(rest) > 1:
     fail(f'Unexpected argument {rest[1]!r}: flags are written --name=value.')
   return rest
+
+
+def _parse_for_beam(argv):
+  """As `_parse`, but leaves what it does not know to Beam's runner."""
+  if not any(a.startswith(('--runner', '-runner')) for a in argv[1:]):
+    return _parse(argv)
+  try:
+    rest = flags.FLAGS(argv, known_only=True)
+  except flags.Error as e:
+    fail(_one_line(str(e)))
+  _beam_args[:] = [f'--runner={flags.FLAGS.runner}', *rest[1:]]
+  return rest[:1]
 
 
 def _guarded(main):

@@ -1,21 +1,32 @@
-"""Builds a data folder from a source: all of it or nothing."""
+"""Builds a data folder from a source, with Apache Beam."""
 
-import contextlib
 import csv
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Optional
 
-from official_repro.data import examples, manifest, parallel, records, sources
-from official_repro.data import hierarchy as hierarchy_lib
+from official_repro.data import (
+  audit,
+  engine,
+  label_noise,
+  manifest,
+  parallel,
+  plan,
+  report,
+  shards,
+  sources,
+  staging,
+)
+from official_repro.data.label_stats import LabelStats
 
-BAD_RECORDS = 'bad_records.csv'
-_STAGING = '.building'
+BAD_RECORDS = staging.BAD_RECORDS
+# Below, starting workers takes longer than the work.
+_FEW_IMAGES = 256
+_PLAN_DIR = 'plan'
 
 
 @dataclasses.dataclass
@@ -23,231 +34,314 @@ class SplitReport:
   """Counts of one split.
 
   Attributes:
-    records: records written.
+    stats: labels and bytes of its pictures.
     shards: files they are in.
     bytes: size of these files.
-    given_labels: labels before the fill-in, of all records together.
-    filled_labels: labels after it.
     bad: images left out.
   """
 
-  records: int = 0
+  stats: LabelStats = dataclasses.field(default_factory=LabelStats)
   shards: int = 0
   bytes: int = 0
-  given_labels: int = 0
-  filled_labels: int = 0
   bad: int = 0
+
+  @property
+  def records(self) -> int:
+    """Records written."""
+    return self.stats.records
+
+  @property
+  def given_labels(self) -> int:
+    """Labels before the fill-in, of all records together."""
+    return sum(self.stats.given.values())
+
+  @property
+  def filled_labels(self) -> int:
+    """Labels after it."""
+    return sum(self.stats.filled.values())
 
 
 @dataclasses.dataclass
 class BuildReport:
-  """What `build` wrote: the folder, {split: SplitReport} and seconds."""
+  """What `build` wrote.
+
+  Attributes:
+    output_dir: the data folder.
+    splits: {split: SplitReport}.
+    seconds: of this run.
+    kept_shards: shards that an earlier, stopped run had finished.
+  """
 
   output_dir: pathlib.Path
   splits: dict
   seconds: float
+  kept_shards: int = 0
 
   def __str__(self):
     """A line per split and a line in all."""
-    lines = []
-    for name, split in self.splits.items():
-      n = max(split.records, 1)
-      lines.append(
-        f'{name}: {split.records:,} records in {split.shards} shard(s), '
-        f'{split.bytes / 1e6:,.1f} MB; labels per image '
-        f'{split.given_labels / n:.2f} given, '
-        f'{split.filled_labels / n:.2f} filled in; {split.bad:,} bad'
-      )
+    if not self.splits:
+      return f'{self.output_dir}: an earlier run had made all of it.'
+    lines = [_split_line(n, s) for n, s in self.splits.items()]
     total = sum(s.records for s in self.splits.values())
     rate = total / max(self.seconds, 1e-9)
+    went_on = (
+      f'; {self.kept_shards} shard(s) were finished before'
+      if self.kept_shards
+      else f' ({rate:,.0f}/s)'
+    )
     lines.append(
-      f'{self.output_dir}: {total:,} records in {self.seconds:.1f} s '
-      f'({rate:,.0f}/s)'
+      f'{self.output_dir}: {total:,} records in {self.seconds:.1f} s{went_on}'
     )
     if any(s.bad for s in self.splits.values()):
       lines.append(f'Images left out: {self.output_dir / BAD_RECORDS}')
+    lines.append(f'What is in it: {self.output_dir / "report.html"}')
     return '\n'.join(lines)
+
+
+def _split_line(name, split):
+  n = max(split.records, 1)
+  before, after = split.stats.source_bytes, split.stats.encoded_bytes
+  changed = (
+    f'; pictures {before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB after'
+    if before != after
+    else ''
+  )
+  return (
+    f'{name}: {split.records:,} records in {split.shards} shard(s), '
+    f'{split.bytes / 1e6:,.1f} MB; labels per image '
+    f'{split.given_labels / n:.2f} given, '
+    f'{split.filled_labels / n:.2f} filled in; {split.bad:,} bad{changed}'
+  )
 
 
 def build(
   source: sources.Source,
   output_dir,
   *,
-  num_shards: int = 8,
+  num_shards: Optional[int] = None,
   fill: bool = True,
+  resize: Optional[int] = None,
   max_bad: float = 0.01,
   overwrite: bool = False,
   processes: Optional[int] = None,
+  beam_args: Sequence[str] = (),
 ) -> BuildReport:
-  """Writes the shards, labels.tsv, the list of bad images and dataset.json.
+  """Writes the shards, labels.tsv, reports, bad images and dataset.json.
 
-  All is made in a folder below `output_dir` and moved out of it at the end,
-  dataset.json last. The content does not depend on `processes`.
+  One worker makes one shard at a time. A build that was stopped goes on with
+  the shards that are not finished when it is called again with the same source
+  and options. The content does not depend on the workers.
 
   Args:
     source: the pictures.
-    output_dir: made when absent.
-    num_shards: per split.
+    output_dir: made when absent; a cluster's workers must reach it too.
+    num_shards: per split; None: see `plan.default_shards`.
     fill: whether `image/class/label` also holds all ancestors.
+    resize: pixels that a picture's sides are reduced to; None: as they are.
     max_bad: largest share of bad images, 0..1, all splits together.
     overwrite: replace the data set in output_dir, once the new one is whole.
-    processes: None: one per core.
+    processes: of the local runner; None: one per core.
+    beam_args: flags of another Beam runner.
 
   Raises:
     ValueError: a data set is there already, there are too many bad images
-      (their list is then written beside output_dir), or a split came out empty.
+      (their list is then written beside output_dir), a split came out empty,
+      or an argument is out of range.
+    OSError: a file cannot be written; finished shards stay for the next run.
   """
-  if not 0 <= max_bad <= 1:
-    raise ValueError(f'max_bad must be from 0 to 1, got {max_bad}.')
+  _check_arguments(source, num_shards, resize, max_bad)
   output_dir = pathlib.Path(output_dir)
   start = time.monotonic()
-  processes = processes or parallel.default_processes()
-  bad = _BadRecords(max_bad, sum(source.sizes.values()), output_dir)
-  reports, shards = {}, {}
-  with _staged(output_dir, overwrite) as staging:
-    for split in source.sizes:
-      reports[split] = SplitReport()
-      with records.RecordWriter(staging, split, num_shards) as writer:
-        _write_split(source, split, processes, fill, writer, bad, reports)
-      shards[split] = writer.shards
-      reports[split].shards = len(writer.shards)
-      reports[split].bytes = sum(s.bytes for s in writer.shards)
-    if bad.records:
-      bad.save(staging / BAD_RECORDS)
-    manifest.write_manifest(
-      staging,
-      name=source.name,
+  options = {**source.options, 'fill': fill, 'resize': resize}
+  identity = {
+    'source': source.name,
+    'options': json.loads(json.dumps(options)),
+    'sizes': source.sizes,
+    'labels': source.hierarchy.hash(),
+    'num_shards': num_shards,
+  }
+  with staging.opened(output_dir, overwrite) as folder:
+    if staging.complete_move(folder, output_dir, identity):
+      report.report_folder(output_dir, processes=processes, beam_args=beam_args)
+      return BuildReport(output_dir, {}, time.monotonic() - start)
+    tasks = _planned(source, folder, num_shards, identity, overwrite)
+    kept = staging.finished_shards(folder)
+    job = shards.ShardJob(
+      folder=str(folder),
+      plan_dir=str(folder / _PLAN_DIR),
+      reader=source.reader,
       hierarchy=source.hierarchy,
-      splits=shards,
-      info={'source': source.name, 'options': {**source.options, 'fill': fill}},
+      fill=fill,
+      max_side=resize,
+      trusted=getattr(source, 'trusted', False),
+      max_bad=int(max_bad * sum(source.sizes.values())),
     )
-  return BuildReport(output_dir, reports, time.monotonic() - start)
+    _make_shards(source, tasks, job, processes, beam_args)
+    reports, bad, made = _read_results(folder, tasks)
+    _check_bad(bad, source, max_bad, reports, output_dir)
+    info = {'source': source.name, 'options': options}
+    moves = _write_rest(source, folder, made, bad, info)
+    staging.move_in(folder, output_dir, moves)
+  _write_report(source, output_dir, reports, info, processes, beam_args)
+  return BuildReport(output_dir, reports, time.monotonic() - start, kept)
 
 
-def fill_in(
-  example: examples.Example, hierarchy: hierarchy_lib.Hierarchy
-) -> None:
-  """Adds the ancestors of an example's labels, in place.
+def _check_arguments(source, num_shards, resize, max_bad):
+  if not 0 <= max_bad <= 1:
+    raise ValueError(f'max_bad must be from 0 to 1, got {max_bad}.')
+  if num_shards is not None and num_shards < 1:
+    raise ValueError(f'num_shards must be at least 1, got {num_shards}.')
+  if resize is not None and resize < 1:
+    raise ValueError(f'resize must be at least 1 pixel, got {resize}.')
+  if resize and getattr(source, 'has_objects', False):
+    raise ValueError(
+      f'--resize={resize} would change the shape of pictures with boxes or '
+      f'masks, which source {source.name!r} has: leave it out.'
+    )
 
-  The confidence of a category is the largest of the given ones on it and
-  below it: what is surely an apple is at least as surely a fruit.
+
+def _planned(source, folder, num_shards, identity, overwrite):
+  """Returns [(split, shard)].
+
+  The plan is made anew each time: that is cheap beside the pictures, and shows
+  whether an unfinished build was of the same ones.
   """
-  given = example.label_ids
-  example.label_ids = hierarchy.fill(given)
-  if example.confidence is None:
-    return
-  best = dict.fromkeys(example.label_ids, 0.0)
-  for label_id, confidence in zip(given, example.confidence):
-    for i in (label_id, *hierarchy.ancestors(label_id)):
-      best[i] = max(best[i], confidence)
-  example.confidence = [best[i] for i in example.label_ids]
+  plan_dir = folder / _PLAN_DIR
+  shutil.rmtree(plan_dir, ignore_errors=True)
+  plan_dir.mkdir()
+  result = plan.make_plan(source, plan_dir, num_shards)
+  identity = {**identity, 'digest': result['digest']}
+  staging.claim(folder, identity, overwrite, keep=plan_dir)
+  return [(s, i) for s, n in result['shards'].items() for i in range(n)]
 
 
-def _write_split(source, split, processes, fill, writer, bad, reports):
-  report = reports[split]
-  progress = parallel.Progress(split, source.sizes[split])
-  items = source.iterate(split, processes)
-  # Closing ends the processes at once when something below goes wrong.
-  with contextlib.closing(items):
-    for done, item in enumerate(items, start=1):
-      if isinstance(item, sources.BadRecord):
-        report.bad += 1
-        bad.add(split, item)
-      else:
-        item.given_label_ids = list(item.label_ids)
-        if fill:
-          fill_in(item, source.hierarchy)
-        writer.write(item)
-        report.records += 1
-        report.given_labels += len(item.given_label_ids)
-        report.filled_labels += len(item.label_ids)
-      progress.update(done)
-  if not report.records:
-    bad.fail(f'Split {split!r} has no usable image')
+def _make_shards(source, tasks, job, processes, beam_args):
+  import apache_beam as beam
 
+  total = sum(source.sizes.values())
+  if processes is None and total < _FEW_IMAGES:
+    processes = 1
+  processes = min(processes or parallel.default_processes(), len(tasks))
 
-class _BadRecords:
-  """Collects the bad images, and stops the build when there are too many."""
-
-  def __init__(self, max_bad, total, output_dir):
-    self.records = []
-    self._max_bad, self._total = max_bad, total
-    self._beside = output_dir.with_name(f'{output_dir.name}.{BAD_RECORDS}')
-
-  def add(self, split, record):
-    self.records.append((split, record.source_id, record.reason))
-    if len(self.records) > self._max_bad * self._total:
-      self.fail(
-        f'{len(self.records):,} of {self._total:,} images are bad so far, more '
-        f'than --max_bad={self._max_bad:g} allows; the last is '
-        f'{record.source_id!r} ({record.reason})'
-      )
-
-  def fail(self, why):
-    if self.records:
-      self._beside.parent.mkdir(parents=True, exist_ok=True)
-      self.save(self._beside)
-      why += f'; {self._beside} lists them'
-    raise ValueError(f'{why}.')
-
-  def save(self, path):
-    with open(path, 'w', encoding='utf-8', newline='') as f:
-      rows = csv.writer(f, lineterminator='\n')
-      rows.writerow(('split', 'source_id', 'reason'))
-      rows.writerows(self.records)
-
-
-@contextlib.contextmanager
-def _staged(output_dir: pathlib.Path, overwrite) -> Iterator[pathlib.Path]:
-  """Yields a folder whose files move to output_dir if the block succeeds."""
-  if (output_dir / manifest.MANIFEST).exists() and not overwrite:
-    raise ValueError(
-      f'{output_dir} holds a data set already: choose another --output, or '
-      'replace it with --overwrite.'
+  def construct(pipeline, tally):
+    return (
+      pipeline
+      | 'Shards' >> beam.Create(tasks)
+      | 'MakeShard' >> engine.Map(_make_shard, job, tally)
     )
-  existed = output_dir.exists()
-  staging = output_dir / _STAGING
-  if overwrite and staging.is_dir():
-    shutil.rmtree(staging)
-  output_dir.mkdir(parents=True, exist_ok=True)
-  try:
-    staging.mkdir()
-  except FileExistsError:
-    raise ValueError(
-      f'{staging} is there: another build is under way, or one was killed; '
-      'in the second case add --overwrite.'
-    ) from None
-  try:
-    yield staging
-    _move_in(staging, output_dir)
-  finally:
-    shutil.rmtree(staging, ignore_errors=True)
-    if not existed and not any(output_dir.iterdir()):
-      output_dir.rmdir()
+
+  engine.run(
+    construct,
+    what='build',
+    total=total,
+    processes=processes,
+    beam_args=beam_args,
+    work_dir=job.folder if beam_args else None,
+  )
 
 
-def _move_in(staging, output_dir):
-  old = _files_of(output_dir)
-  # Without dataset.json the folder is no data set while its files change.
-  for name in (manifest.MANIFEST, *old):
-    (output_dir / name).unlink(missing_ok=True)
-  last = staging / manifest.MANIFEST
-  for path in sorted(staging.iterdir()):
-    if path != last:
-      os.replace(path, output_dir / path.name)
-  os.replace(last, output_dir / last.name)
+def _make_shard(task, job, tally):
+  return shards.make_shard(task, job, tally.add)
 
 
-def _files_of(data_dir):
-  """Returns the names of the files of the data set that is there, if any."""
-  try:
-    content = json.loads((data_dir / manifest.MANIFEST).read_text())
-    stems = [
-      pathlib.PurePath(shard['file']).stem
-      for split in content['splits'].values()
-      for shard in split['shards']
-    ]
-  except (OSError, ValueError, KeyError, TypeError, AttributeError):
-    return []
-  shards = [f'{s}{end}' for s in stems for end in ('.tfrecord', '.offsets')]
-  return [*shards, manifest.LABELS, BAD_RECORDS]
+def _read_results(folder, tasks):
+  """Returns {split: SplitReport}, bad images and finished shards.
+
+  The second is [(split, source id, reason)], the third
+  {split: [(stem, content of its .json)]} without shards that came out empty.
+  """
+  reports, bad, made = {}, [], {}
+  for split, shard in tasks:
+    of_split = reports.setdefault(split, SplitReport())
+    stem = shards.shard_stem(folder, split, shard)
+    content = shards.result_of(stem)
+    bad += [(split, *row) for row in content['bad']]
+    of_split.bad += len(content['bad'])
+    if not content['records']:
+      continue
+    of_split.stats.merge(LabelStats.from_json(content['stats']))
+    of_split.shards += 1
+    of_split.bytes += content['bytes']
+    made.setdefault(split, []).append((stem, content))
+  return reports, bad, made
+
+
+def _check_bad(bad, source, max_bad, reports, output_dir):
+  total = sum(source.sizes.values())
+  why = None
+  if len(bad) > max_bad * total:
+    why = (
+      f'{len(bad):,} of {total:,} images are bad, more than '
+      f'--max_bad={max_bad:g} allows; the last is {bad[-1][1]!r} '
+      f'({bad[-1][2]})'
+    )
+  for split, of_split in reports.items():
+    if not of_split.records and not why:
+      why = f'Split {split!r} has no usable image'
+  if not why:
+    return
+  if bad:
+    beside = output_dir.with_name(f'{output_dir.name}.{BAD_RECORDS}')
+    _save_bad(bad, beside)
+    why += f'; {beside} lists them'
+  raise ValueError(f'{why}.')
+
+
+def _save_bad(bad, path):
+  with open(path, 'w', encoding='utf-8', newline='') as f:
+    rows = csv.writer(f, lineterminator='\n')
+    rows.writerow(('split', 'source_id', 'reason'))
+    rows.writerows(bad)
+
+
+def _write_rest(source, folder, made, bad, info):
+  """Writes all but the shards; returns [(name, name in the data folder)]."""
+  moves, splits = [], {}
+  for split, of_split in made.items():
+    splits[split] = []
+    for i, (stem, content) in enumerate(of_split):
+      name = f'{split}-{i:05d}-of-{len(of_split):05d}'
+      moves += [
+        (f'{stem.name}{end}', f'{name}{end}')
+        for end in ('.offsets', '.tfrecord')
+      ]
+      splits[split].append(
+        manifest.Shard(
+          folder / f'{name}.tfrecord',
+          content['records'],
+          content['sha256'],
+          content['bytes'],
+        )
+      )
+  if bad:
+    _save_bad(bad, folder / BAD_RECORDS)
+    moves.append((BAD_RECORDS, BAD_RECORDS))
+  manifest.write_manifest(
+    folder,
+    name=source.name,
+    hierarchy=source.hierarchy,
+    splits=splits,
+    info=info,
+  )
+  return [*moves, (manifest.LABELS, manifest.LABELS)]
+
+
+def _write_report(source, output_dir, reports, info, processes, beam_args):
+  noise = None
+  if {label_noise.NOISY_SPLIT, label_noise.CLEAN_SPLIT} <= set(reports):
+    noise = label_noise.noise_estimate(
+      output_dir,
+      label_noise.NOISY_SPLIT,
+      label_noise.CLEAN_SPLIT,
+      processes=processes,
+      beam_args=beam_args,
+    )
+  content = audit.audit(
+    {split: r.stats for split, r in reports.items()},
+    source.hierarchy,
+    noise=noise,
+    bad={split: r.bad for split, r in reports.items()},
+    info=info,
+    name=source.name,
+  )
+  report.write(content, output_dir, report.some_pictures(output_dir))

@@ -5,15 +5,19 @@ Sun et al. 2017, sec. 3). A category may have several parents, so the space is
 a directed acyclic graph. Glossary: C categories, N images, id = 0..C-1.
 """
 
+import difflib
 import hashlib
 import math
 import operator
-import os
 from collections.abc import Iterable, Sequence
+from typing import Optional
 
 import numpy as np
 
-HEADER = ('id', 'name', 'parent_ids', 'weight')
+from official_repro.data import labels_file
+
+# A longer name is a damaged line; comparing it would take long.
+_MAX_COMPARED = 200
 
 
 class Hierarchy:
@@ -92,7 +96,7 @@ class Hierarchy:
       ValueError: the file breaks a rule; names the file and line or category.
       FileNotFoundError: there is no such file.
     """
-    rows = _read_rows(path)
+    rows = labels_file.read_rows(path)
     try:
       return cls(*zip(*rows)) if rows else cls((), (), (), ())
     except ValueError as e:
@@ -100,22 +104,24 @@ class Hierarchy:
 
   def save(self, path) -> None:
     """Writes labels.tsv under a temporary name, then renames it."""
-    temporary = f'{path}.tmp'
-    with open(temporary, 'w', encoding='utf-8', newline='\n') as f:
-      f.write('\t'.join(HEADER) + '\n')
-      for i, name in enumerate(self.names):
-        parents = ','.join(map(str, self.parents[i]))
-        f.write(f'{i}\t{name}\t{parents}\t{self.weights[i]!s}\n')
-    os.replace(temporary, path)
+    labels_file.write_rows(
+      path, zip(range(self.num_classes), self.names, self.parents, self.weights)
+    )
 
   def index(self, name: str) -> int:
-    """Returns the id of a name; ValueError when unknown or not unique."""
+    """Returns the id of a name.
+
+    Raises:
+      ValueError: the name is unknown (the nearest known one is named) or
+        belongs to several categories.
+    """
     found = self._id_of_name.get(name, ())
     if len(found) == 1:
       return found[0]
     if not found:
       raise ValueError(
-        f'Label name {name!r} is not among the {self.num_classes} categories.'
+        f'Label name {name[:_MAX_COMPARED]!r} is not among the '
+        f'{self.num_classes} categories{nearest_hint(name, self.names)}.'
       )
     raise ValueError(
       f'Label name {name!r} belongs to several categories '
@@ -245,48 +251,25 @@ class Hierarchy:
       self._checked_id(values[np.argmax(bad)])
 
 
-def _read_rows(path):
-  """Returns [(id, name, parent ids, weight)] of a labels.tsv."""
-  try:
-    with open(path, encoding='utf-8-sig') as f:
-      lines = f.read().split('\n')
-  except UnicodeDecodeError as e:
-    raise ValueError(f'{path} is not UTF-8 text ({e.reason}).') from e
-  while lines and not lines[-1]:
-    lines.pop()
-  if not lines or tuple(lines[0].split('\t')) != HEADER:
-    raise ValueError(
-      f'{path}, line 1: the header must be the tab-separated '
-      f'{" ".join(HEADER)}, got {lines[0][:80] if lines else ""!r}.'
-    )
-  return [
-    _parse_row(f'{path}, line {number}', line.split('\t'))
-    for number, line in enumerate(lines[1:], start=2)
-  ]
+def nearest_name(name: str, known: Iterable[str]) -> Optional[str]:
+  """Returns the known name most like `name`, None if none is much like it.
+
+  A name that differs in upper and lower case only comes first.
+  """
+  if len(name) > _MAX_COMPARED:
+    return None
+  known = list(known)
+  folded = name.casefold()
+  for other in known:
+    if other.casefold() == folded:
+      return other
+  return next(iter(difflib.get_close_matches(name, known, n=1)), None)
 
 
-def _parse_row(where, columns):
-  if len(columns) != len(HEADER):
-    raise ValueError(
-      f'{where}: {len(HEADER)} tab-separated columns expected, '
-      f'got {len(columns)}.'
-    )
-  label_id, name, parents, weight = columns
-  parent_ids = [
-    _parse_int(where, 'parent id', p) for p in parents.split(',') if parents
-  ]
-  try:
-    parsed_weight = float(weight)
-  except ValueError:
-    raise ValueError(f'{where}: weight {weight!r} is not a number.') from None
-  return _parse_int(where, 'id', label_id), name, parent_ids, parsed_weight
-
-
-def _parse_int(where, what, text):
-  try:
-    return int(text)
-  except ValueError:
-    raise ValueError(f'{where}: {what} {text!r} is not an integer.') from None
+def nearest_hint(name: str, known: Iterable[str]) -> str:
+  """Returns "; the nearest is '...'" for a message, or ''."""
+  nearest = nearest_name(name, known)
+  return '' if nearest is None else f'; the nearest is {nearest!r}'
 
 
 def _dense_order(ids, names):

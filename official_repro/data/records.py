@@ -4,13 +4,18 @@ A record is its length (uint64), the length's checksum (uint32), the data and
 the data's checksum (uint32), all little-endian. No TensorFlow is needed.
 """
 
+import array
+import contextlib
 import hashlib
 import os
 import pathlib
 import struct
 from collections.abc import Iterator
+from typing import Optional
 
-from official_repro.data import crc32c
+import numpy as np
+
+from official_repro.data import crc32c, vocabulary
 from official_repro.data.examples import Example, decode_example, encode_example
 from official_repro.data.manifest import (
   Dataset,
@@ -26,10 +31,12 @@ __all__ = [
   'RecordReader',
   'RecordWriter',
   'Shard',
+  'ShardWriter',
   'Split',
   'decode_example',
   'encode_example',
   'iterate_records',
+  'read_shard',
   'write_manifest',
 ]
 
@@ -38,6 +45,7 @@ _FOOTER = struct.Struct('<I')
 _LENGTH = struct.Struct('<Q')
 _OVERHEAD = _HEADER.size + _FOOTER.size
 _BUFFER_BYTES = 1 << 20
+_SPARSE_BUFFER_BYTES = 1 << 12
 
 
 class RecordWriter:
@@ -76,7 +84,7 @@ class RecordWriter:
     self._open = []
     try:
       for i in range(num_shards):
-        self._open.append(_ShardWriter(self._dir / f'.{split}-{i:05d}'))
+        self._open.append(ShardWriter(self._dir / f'.{split}-{i:05d}'))
     except OSError:
       self._discard()
       raise
@@ -126,45 +134,71 @@ class RecordWriter:
       shard.discard()
 
 
-class _ShardWriter:
-  """One shard under a temporary name, and its sidecar."""
+class ShardWriter:
+  """Writes one shard under a temporary name, and its sidecar.
+
+  Whoever uses it calls `finish` and then `rename`, or `discard`.
+
+  Attributes:
+    bytes: size of the file so far.
+  """
 
   def __init__(self, stem):
+    """Opens the temporary file.
+
+    Args:
+      stem: path without ending, in the folder of the shard to be.
+    """
+    stem = pathlib.Path(stem)
     self._path = stem.with_name(f'{stem.name}.tfrecord.tmp')
     self._offsets_path = stem.with_name(f'{stem.name}.offsets.tmp')
     self._final = None
     self._file = open(self._path, 'wb', buffering=_BUFFER_BYTES)  # noqa: SIM115
     self._digest = hashlib.sha256()
-    self._offsets = []
-    self._bytes = 0
+    self._offsets = array.array('q')
+    self.bytes = 0
 
-  def write(self, data):
+  @property
+  def records(self) -> int:
+    """Number of records so far."""
+    return len(self._offsets)
+
+  def write(self, data: bytes) -> None:
+    """Appends a serialised record."""
     length = _LENGTH.pack(len(data))
     header = length + _FOOTER.pack(crc32c.masked_crc32c(length))
     footer = _FOOTER.pack(crc32c.masked_crc32c(data))
     for part in (header, data, footer):
       self._file.write(part)
       self._digest.update(part)
-    self._offsets.append(self._bytes)
-    self._bytes += len(data) + _OVERHEAD
+    self._offsets.append(self.bytes)
+    self.bytes += len(data) + _OVERHEAD
 
-  def finish(self):
+  def finish(self) -> None:
+    """Brings the shard and its sidecar to the disk, still under `tmp`."""
     _sync_and_close(self._file)
     with open(self._offsets_path, 'wb') as f:
-      f.write(struct.pack(f'<{len(self._offsets)}q', *self._offsets))
+      f.write(np.asarray(self._offsets, '<i8').tobytes())
       _sync_and_close(f)
 
   def rename(self, stem) -> Shard:
+    """Gives the finished files their names, the shard's last.
+
+    Args:
+      stem: final name without folder and ending, in the same folder.
+    """
     self._final = self._path.with_name(f'{stem}.tfrecord')
     shard = Shard(
-      self._final, len(self._offsets), self._digest.hexdigest(), self._bytes
+      self._final, self.records, self._digest.hexdigest(), self.bytes
     )
     os.replace(self._offsets_path, shard.offsets_path)
     os.replace(self._path, shard.path)
     return shard
 
-  def discard(self):
-    self._file.close()
+  def discard(self) -> None:
+    """Removes whatever of it is on the disk, under any name."""
+    with contextlib.suppress(OSError):  # a full disk: the buffer stays
+      self._file.close()
     for path in (self._path, self._offsets_path, self._final):
       if path is not None:
         path.unlink(missing_ok=True)
@@ -172,12 +206,31 @@ class _ShardWriter:
       self._final.with_suffix('.offsets').unlink(missing_ok=True)
 
 
-class RecordReader:
-  """Iterates over the sound records of a split.
+def read_shard(shard: Shard) -> Iterator[Optional[bytes]]:
+  """Yields the serialised records of a shard, None for a damaged one.
 
   Both checksums of every record are compared, at the offset that the sidecar
   gives, so that damage to a record (data, length, checksums, a cut file) costs
-  that record only.
+  that record only. The labels are those that are stored; see Split.label_map.
+
+  Raises:
+    ValueError: as `Shard.rows`.
+  """
+  rows = shard.rows()
+  if not len(rows):
+    return
+  # A large buffer is for reading on: with few records of many it would read
+  # what lies between them.
+  dense = 2 * len(rows) > rows[-1, 0] + 1
+  size = _BUFFER_BYTES if dense else _SPARSE_BUFFER_BYTES
+  with open(shard.path, 'rb', buffering=size) as f:
+    for offset in rows[:, 1].tolist():
+      f.seek(offset)
+      yield _sound_data(f)
+
+
+class RecordReader:
+  """Iterates over the sound records of a split, its labels in its own ids.
 
   Attributes:
     damaged: list of (file name, index in the file) of the records left out
@@ -195,17 +248,15 @@ class RecordReader:
 
   def __iter__(self) -> Iterator[bytes]:
     self.damaged = []
+    label_map = self._split.label_map
     for shard in self._split.shards:
-      offsets = shard.offsets().tolist()
-      ends = offsets[1:] + [shard.bytes]
-      with open(shard.path, 'rb', buffering=_BUFFER_BYTES) as f:
-        for index, (start, end) in enumerate(zip(offsets, ends)):
-          f.seek(start)
-          data = _sound_data(f.read(end - start), end - start)
-          if data is None:
-            self.damaged.append((shard.file, index))
-          else:
-            yield data
+      for n, data in enumerate(read_shard(shard)):
+        if data is None:
+          self.damaged.append((shard.file, int(shard.rows()[n, 0])))
+        elif label_map is None:
+          yield data
+        else:
+          yield _relabelled(data, label_map)
 
 
 def iterate_records(data_dir, split: str) -> RecordReader:
@@ -226,16 +277,21 @@ def _sync_and_close(file):
   file.close()
 
 
-def _sound_data(record, size):
-  """Returns the data of a framed record of `size` bytes, None if damaged."""
-  if len(record) != size or size < _OVERHEAD:
+def _relabelled(data, label_map):
+  return encode_example(vocabulary.relabel(decode_example(data), label_map))
+
+
+def _sound_data(file):
+  """Returns the data of the record at the file's position, None if damaged."""
+  header = file.read(_HEADER.size)
+  if len(header) != _HEADER.size:
     return None
-  length, length_crc = _HEADER.unpack_from(record)
-  if (
-    length != size - _OVERHEAD
-    or crc32c.masked_crc32c(record[: _LENGTH.size]) != length_crc
-  ):
+  length, length_crc = _HEADER.unpack(header)
+  if crc32c.masked_crc32c(header[: _LENGTH.size]) != length_crc:
     return None
-  data = record[_HEADER.size : -_FOOTER.size]
-  (data_crc,) = _FOOTER.unpack_from(record, size - _FOOTER.size)
+  record = file.read(length + _FOOTER.size)
+  if len(record) != length + _FOOTER.size:
+    return None
+  data = record[: -_FOOTER.size]
+  (data_crc,) = _FOOTER.unpack_from(record, length)
   return data if crc32c.masked_crc32c(data) == data_crc else None

@@ -1,10 +1,20 @@
 import io
+import pathlib
+import subprocess
+import sys
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from official_repro.data.image_files import BadImageError, usable_image
+from official_repro.data import image_files
+from official_repro.data.image_files import (
+  BadImageError,
+  check_encoded,
+  check_mask,
+  usable_image,
+)
 
 HEIGHT, WIDTH = 24, 40
 
@@ -170,10 +180,196 @@ def test_unusable_files_are_refused_with_a_reason(name):
   assert '\n' not in str(e.value)
 
 
-def test_too_many_pixels(monkeypatch):
-  monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
-  with pytest.raises(BadImageError, match='more pixels'):
-    usable_image(encode(gradient(), 'PNG'))
+def test_a_flaw_that_pillow_passes_over_is_no_reason_to_refuse():
+  data = encode(gradient(), 'JPEG')
+  scan = data.index(b'\xff\xda')
+  # Bytes between two segments, which libjpeg warns of.
+  data = data[:scan] + b'\x00\x00' + data[scan:]
+  image = usable_image(data)
+  assert (image.height, image.width) == (HEIGHT, WIDTH)
+  _, _, pixels = decode(image.encoded)
+  assert np.abs(pixels.astype(int) - gradient()).mean() < 3
+
+
+def test_the_content_counts_not_the_name(tmp_path):
+  (tmp_path / 'photo.jpg').write_bytes(encode(gradient(), 'PNG'))
+  image = usable_image((tmp_path / 'photo.jpg').read_bytes())
+  assert not image.converted
+  assert decode(image.encoded)[0] == 'PNG'
+
+
+def with_bytes(data, at, new):
+  return data[:at] + new + data[at + len(new) :]
+
+
+def huge_png():
+  """A sound PNG of 20,000 x 20,000 bits, all black, in 50 kB."""
+
+  def chunk(kind, body):
+    check = zlib.crc32(kind + body).to_bytes(4, 'big')
+    return len(body).to_bytes(4, 'big') + kind + body + check
+
+  side = 20000
+  header = side.to_bytes(4, 'big') * 2 + bytes([1, 0, 0, 0, 0])
+  packer, row = zlib.compressobj(9), bytes(1 + side // 8)
+  packed = b''.join(packer.compress(row) for _ in range(side)) + packer.flush()
+  return (
+    b'\x89PNG\r\n\x1a\n'
+    + chunk(b'IHDR', header)
+    + chunk(b'IDAT', packed)
+    + chunk(b'IEND', b'')
+  )
+
+
+def huge_jpeg():
+  data = encode(gradient(), 'JPEG')
+  side = (20000).to_bytes(2, 'big')
+  return with_bytes(data, data.index(b'\xff\xc0') + 5, side + side)
+
+
+def huge_other(kind):
+  data, side = encode(gradient(), kind), (20000).to_bytes(4, 'little')
+  if kind == 'GIF':  # the logical screen
+    return with_bytes(data, 6, side[:2] + side[:2])
+  if kind == 'BMP':
+    return with_bytes(data, 18, side + side)
+  if kind == 'WEBP':  # a lossy one: 14 bits a side behind the start code
+    largest = (16383).to_bytes(2, 'little')
+    return with_bytes(data, data.index(b'\x9d\x01\x2a') + 3, largest * 2)
+  for tag, old in ((256, WIDTH), (257, HEIGHT)):  # TIFF: width and height
+    entry = tag.to_bytes(2, 'little') + b'\x03\0\x01\0\0\0'
+    if entry not in data:
+      entry = entry.replace(b'\x03', b'\x04')
+    at = data.index(entry + old.to_bytes(2, 'little')) + len(entry)
+    data = with_bytes(data, at, side[:2])
+  return data
+
+
+HUGE = {
+  'PNG': (huge_png, '20000 x 20000 pixels'),
+  'JPEG': (huge_jpeg, '20000 x 20000 pixels'),
+  'GIF': (lambda: huge_other('GIF'), '400,000,000 pixels'),
+  'BMP': (lambda: huge_other('BMP'), '400,000,000 pixels'),
+  'TIFF': (lambda: huge_other('TIFF'), '400,000,000 pixels'),
+  'WebP': (lambda: huge_other('WEBP'), '268,402,689 pixels'),
+}
+# Reads a file and prints the reason and by how many kB the peak grew.
+SMALL_MEMORY = """
+import resource, sys
+from official_repro.data import image_files
+data = open(sys.argv[1], 'rb').read()
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+image_files.usable_image(open(sys.argv[2], 'rb').read(), max_side=8)
+before = peak()
+for check in (
+  image_files.usable_image,
+  lambda data: image_files.usable_image(data, max_side=340),
+  image_files.check_encoded,
+):
+  try:
+    check(data)
+  except image_files.BadImageError as e:
+    reason = str(e)
+  else:
+    sys.exit('not refused')
+assert 'tensorflow' not in sys.modules
+print(peak() - before, reason)
+"""
+
+
+@pytest.mark.parametrize('name', HUGE)
+def test_a_huge_picture_is_refused_from_its_header(name, tmp_path):
+  make, size = HUGE[name]
+  (tmp_path / 'huge').write_bytes(make())
+  (tmp_path / 'small').write_bytes(encode(gradient(), 'JPEG'))
+  done = subprocess.run(
+    [sys.executable, '-c', SMALL_MEMORY, tmp_path / 'huge', tmp_path / 'small'],
+    capture_output=True,
+    text=True,
+    cwd=pathlib.Path(__file__).parents[2],
+  )
+  assert done.returncode == 0, done.stderr
+  grown, reason = done.stdout.strip().split(' ', 1)
+  assert reason == f'{size}, more than the limit of 120,000,000'
+  # Decoded it takes 400 MB and more; 50 MB as bits.
+  assert int(grown) < 30_000
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'BMP'])
+def test_the_limit_is_on_the_number_of_pixels(kind, monkeypatch):
+  data = encode(gradient(), kind)
+  monkeypatch.setattr(image_files, 'MAX_PIXELS', HEIGHT * WIDTH)
+  usable_image(data)
+  monkeypatch.setattr(image_files, 'MAX_PIXELS', HEIGHT * WIDTH - 1)
+  with pytest.raises(BadImageError, match='^40 x 24 pixels, .* limit of 959$'):
+    usable_image(data)
+
+
+def test_drawings_are_refused_before_a_program_draws_them():
+  eps = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n'
+  with pytest.raises(BadImageError, match='EPS is a drawing'):
+    usable_image(eps)
+
+
+@pytest.mark.parametrize('name', KEPT)
+def test_records_pictures_pass_the_check(name):
+  assert check_encoded(KEPT[name]()) == (HEIGHT, WIDTH)
+
+
+NO_RECORD = {
+  'WebP': (lambda: encode(gradient(), 'WEBP'), 'WEBP of mode RGB;'),
+  'CMYK': (
+    lambda: encode(Image.fromarray(gradient()).convert('CMYK'), 'JPEG'),
+    'JPEG of mode CMYK;',
+  ),
+  'rotated': (
+    lambda: encode(gradient(), 'JPEG', exif=exif(6)),
+    'JPEG of mode RGB, turned by EXIF; a record holds an upright',
+  ),
+  'bits': (lambda: encode(np.eye(9, dtype=bool), 'PNG'), 'PNG of mode 1;'),
+  'alpha': (
+    lambda: encode(np.dstack([gradient()] * 2)[..., :4], 'PNG'),
+    'PNG of mode RGBA;',
+  ),
+}
+
+
+@pytest.mark.parametrize('name', [*NO_RECORD, *BAD])
+def test_what_no_record_may_hold_is_told(name):
+  make, reason = {**BAD, **NO_RECORD}[name]
+  with pytest.raises(BadImageError, match=reason):
+    check_encoded(make())
+
+
+def test_a_mask_is_read_as_indices():
+  indices = np.array([[0, 1, 20], [255, 7, 128]], np.uint8)
+  mask = check_mask(encode(indices, 'PNG'))
+  assert mask.dtype == np.uint8
+  np.testing.assert_array_equal(mask, indices)
+
+
+BAD_MASKS = {
+  'empty': (lambda: b'', 'empty file'),
+  'cut': (lambda: encode(gradient()[..., 1], 'PNG')[:-30], 'cannot be decoded'),
+  'JPEG': (
+    lambda: encode(gradient()[..., 1], 'JPEG'),
+    'JPEG of mode L; a mask',
+  ),
+  'RGB': (lambda: encode(gradient(), 'PNG'), 'PNG of mode RGB; a mask'),
+  'bits': (lambda: encode(np.eye(9, dtype=bool), 'PNG'), 'PNG of mode 1; a'),
+  'palette': (
+    lambda: encode(Image.fromarray(gradient()).quantize(8), 'PNG'),
+    'PNG of mode P; a mask is a PNG in 8-bit grey',
+  ),
+  'huge': (huge_png, '20000 x 20000'),
+}
+
+
+@pytest.mark.parametrize('name', BAD_MASKS)
+def test_bad_masks_are_refused_with_a_reason(name):
+  make, reason = BAD_MASKS[name]
+  with pytest.raises(BadImageError, match=reason):
+    check_mask(make())
 
 
 def test_tensorflow_decodes_what_is_kept_and_converted():

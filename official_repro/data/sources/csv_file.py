@@ -7,36 +7,38 @@ Columns, in any order, named in the first line:
   split: optional.
 """
 
-import csv
-import dataclasses
+import collections
 import functools
-import hashlib
 import math
 import pathlib
 import sys
-from collections.abc import Generator
-from typing import Optional, Union
+from collections.abc import Iterator
+from typing import NamedTuple, Optional
 
-from official_repro.data import examples, image_files, manifest, parallel
+from official_repro.data import csv_table, manifest
 from official_repro.data import hierarchy as hierarchy_lib
-from official_repro.data.sources import source
+from official_repro.data.sources import labelled, source
 
 COLUMNS = ('image', 'labels', 'label_ids', 'confidence', 'split')
 SEPARATOR = ';'
-DEFAULT_EVAL_FRACTION = 0.1
+# A flat label space by id has every id up to the largest one.
+_MAX_FLAT_ID = 1_000_000
 
 
-@dataclasses.dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
   where: str
   image: str
-  labels: tuple
-  confidence: Optional[tuple]
+  labels: list
+  confidence: Optional[list]
   split: Optional[str]
 
 
 class CsvSource:
-  """The pictures that a CSV file lists.
+  """The pictures that a CSV file lists, in the order of its rows.
+
+  The file is read row by row: once here, to check and count it, and once for
+  each call of `items`. What stays in memory are 8 bytes a row while it is
+  checked, and the label space.
 
   Args:
     path: the CSV file, UTF-8.
@@ -52,6 +54,8 @@ class CsvSource:
     ValueError: a column or value is wrong; names file and line.
   """
 
+  has_objects = False
+
   def __init__(
     self,
     path,
@@ -59,89 +63,69 @@ class CsvSource:
     image_root=None,
     eval_fraction: Optional[float] = None,
   ):
-    path = pathlib.Path(path)
-    self._root = pathlib.Path(image_root) if image_root else path.parent
-    if not self._root.is_dir():
-      raise FileNotFoundError(f'There is no image root {self._root}.')
-    rows, uses_ids = _read_table(path)
-    self.name = path.stem
+    self._path = pathlib.Path(path)
+    root = labelled.checked_root(image_root or self._path.parent)
+    self._header = _read_header(self._path)
+    self._fraction = self._checked_fraction(eval_fraction)
+    self.name = self._path.stem
     if labels:
       self.hierarchy = hierarchy_lib.Hierarchy.load(labels)
     else:
-      self.hierarchy = _flat_space(path, rows, uses_ids)
-    in_table = rows[0].split is not None
-    fraction = _checked_fraction(path, eval_fraction, in_table)
-    self.options = {'csv': path.name, 'eval_fraction': fraction}
-    to_id = (
-      functools.partial(_checked_id, self.hierarchy.num_classes)
-      if uses_ids
-      else self.hierarchy.index
-    )
-    self._items = {}
-    for row in rows:
-      split = row.split or _split_of(row.image, fraction)
-      self._items.setdefault(split, []).append(_item(row, to_id))
-    self.sizes = {s: len(self._items[s]) for s in sorted(self._items)}
+      self.hierarchy = _flat_space(self._path, self._header)
+    if 'label_ids' in self._header:
+      self._to_id = functools.partial(_checked_id, self.hierarchy.num_classes)
+    else:
+      self._to_id = self.hierarchy.index
+    self.sizes = self._count()
+    self.options = {
+      'csv': self._path.name,
+      'csv_sha256': manifest.sha256_of_file(self._path),
+      'eval_fraction': self._fraction,
+    }
+    self.reader = labelled.file_reader(root)
 
-  def iterate(
-    self, split: str, processes: int = 1
-  ) -> Generator[Union[examples.Example, source.BadRecord], None, None]:
-    """Yields the images in the order of the table."""
-    read = functools.partial(_read_image, self._root)
-    return parallel.ordered_map(read, self._items[split], processes)
+  def items(self) -> Iterator[source.Item]:
+    """Yields the images in the order of the table.
 
+    Raises:
+      ValueError: the table was changed meanwhile, and is wrong.
+    """
+    return (self._item(row) for row in _rows(self._path, self._header))
 
-def _read_image(root, item):
-  """Returns the Example of (path, label ids, confidence), or a BadRecord."""
-  path, label_ids, confidence = item
-  try:
-    image = image_files.usable_image((root / path).read_bytes())
-  except image_files.BadImageError as e:
-    return source.BadRecord(path, str(e))
-  except OSError as e:
-    return source.BadRecord(path, (e.strerror or str(e)).lower())
-  return examples.Example(
-    encoded=image.encoded,
-    height=image.height,
-    width=image.width,
-    source_id=path,
-    label_ids=list(label_ids),
-    confidence=None if confidence is None else list(confidence),
-  )
+  def _item(self, row):
+    split = row.split or labelled.split_of(row.image, self._fraction)
+    try:
+      ids = list(map(self._to_id, row.labels))
+    except ValueError as e:
+      raise ValueError(f'{row.where}: {e}') from e
+    payload = labelled.merge_labels(ids, row.confidence)
+    return source.Item(split, row.image, payload)
 
-
-def _read_table(path):
-  """Returns (rows, whether labels are ids)."""
-  try:
-    with open(path, encoding='utf-8-sig', newline='') as f:
-      reader = csv.reader(f, strict=True)
-      header = next(reader, [])
-      uses_ids = _check_header(path, header)
-      rows = [
-        _parse_row(f'{path}, line {reader.line_num}', header, fields, uses_ids)
-        for fields in reader
-        if fields
-      ]
-  except UnicodeDecodeError as e:
-    raise ValueError(f'{path} is not UTF-8 text ({e.reason}).') from e
-  except csv.Error as e:
-    raise ValueError(f'{path}, line {reader.line_num}: {e}.') from e
-  if not rows:
-    raise ValueError(f'{path} lists no image.')
-  first = {}
-  for row in rows:
-    if row.image in first:
+  def _checked_fraction(self, fraction):
+    if 'split' not in self._header:
+      return labelled.checked_fraction(fraction)
+    if fraction is not None:
       raise ValueError(
-        f'{row.where}: image {row.image!r} was listed before ('
-        f'{first[row.image]}); give all its labels in one line, separated by '
-        f'{SEPARATOR!r}.'
+        f'{self._path} has a column split: leave '
+        f'--eval_fraction={fraction} out.'
       )
-    first[row.image] = row.where.split(', ')[-1]
-  return rows, uses_ids
+    return None
+
+  def _count(self):
+    """Checks all rows and returns {split: number of images}."""
+    sizes = collections.Counter(item.split for item in self.items())
+    if not sizes:
+      raise ValueError(f'{self._path} lists no image.')
+    labelled.check_unique(
+      lambda: (row[:2] for row in _rows(self._path, self._header)),
+      f'give all its labels in one line, separated by {SEPARATOR!r}',
+    )
+    return {split: sizes[split] for split in sorted(sizes)}
 
 
-def _check_header(path, header):
-  """Returns whether the labels are ids; reports columns that mean nothing."""
+def _read_header(path):
+  """Returns the column names; reports those that mean nothing."""
+  _, header = next(csv_table.read_rows(path), (1, []))
   if len(set(header)) != len(header):
     raise ValueError(f'{path}, line 1: a column name occurs twice.')
   if 'image' not in header or ('labels' in header) == ('label_ids' in header):
@@ -152,20 +136,32 @@ def _check_header(path, header):
   unknown = [c for c in header if c not in COLUMNS]
   if unknown:
     print(f'{path}: column(s) not used: {", ".join(unknown)}', file=sys.stderr)
-  return 'label_ids' in header
+  return header
 
 
-def _parse_row(where, header, fields, uses_ids):
+def _rows(path, header):
+  """Yields the checked rows."""
+  rows = csv_table.read_rows(path)
+  next(rows, None)
+  for line, fields in rows:
+    if fields:
+      yield _parse_row(f'{path}, line {line}', header, fields)
+
+
+def _parse_row(where, header, fields):
   if len(fields) != len(header):
     raise ValueError(
       f'{where}: {len(header)} columns expected, got {len(fields)}.'
     )
   row = {name: field.strip() for name, field in zip(header, fields)}
-  if not row['image']:
+  image = row['image']
+  if not image:
     raise ValueError(f'{where}: the image path is empty.')
+  source.check_relative(image, where)
+  uses_ids = 'label_ids' in row
   labels = _split_field(row['label_ids' if uses_ids else 'labels'])
   if not labels:
-    raise ValueError(f'{where}: image {row["image"]!r} has no label.')
+    raise ValueError(f'{where}: image {image!r} has no label.')
   if uses_ids:
     labels = [_parse_id(where, label) for label in labels]
   split = row.get('split')
@@ -174,13 +170,8 @@ def _parse_row(where, header, fields, uses_ids):
       manifest.check_split_name(split)
     except ValueError as e:
       raise ValueError(f'{where}: {e}') from e
-  return _Row(
-    where,
-    row['image'],
-    tuple(labels),
-    _parse_confidence(where, row.get('confidence'), len(labels)),
-    split,
-  )
+  confidence = _parse_confidence(where, row.get('confidence'), len(labels))
+  return _Row(where, image, labels, confidence, split)
 
 
 def _parse_id(where, text):
@@ -200,7 +191,7 @@ def _parse_confidence(where, text, num_labels):
     raise ValueError(
       f'{where}: {num_labels} label(s), but {len(values)} confidence value(s).'
     )
-  return tuple(_parse_probability(where, value) for value in values)
+  return [_parse_probability(where, value) for value in values]
 
 
 def _parse_probability(where, text):
@@ -217,8 +208,19 @@ def _split_field(text):
   return [part.strip() for part in text.split(SEPARATOR) if part.strip()]
 
 
-def _flat_space(path, rows, uses_ids):
-  found = {label for row in rows for label in row.labels}
+def _flat_space(path, header):
+  """Returns the label space of the labels that the table has."""
+  uses_ids = 'label_ids' in header
+  found = set()
+  for row in _rows(path, header):
+    if uses_ids and max(row.labels) > _MAX_FLAT_ID:
+      raise ValueError(
+        f'{row.where}: label id {max(row.labels)} is above {_MAX_FLAT_ID:,}, '
+        'the largest without a label space: give --labels.'
+      )
+    found.update(row.labels)
+  if not found:
+    raise ValueError(f'{path} lists no image.')
   names = list(map(str, range(max(found) + 1))) if uses_ids else sorted(found)
   print(
     f'No --labels given: {path} makes a flat label space of {len(names)} '
@@ -226,39 +228,6 @@ def _flat_space(path, rows, uses_ids):
     file=sys.stderr,
   )
   return hierarchy_lib.Hierarchy.flat(names)
-
-
-def _checked_fraction(path, fraction, in_table):
-  if in_table:
-    if fraction is not None:
-      raise ValueError(
-        f'{path} has a column split: leave --eval_fraction={fraction} out.'
-      )
-    return None
-  fraction = DEFAULT_EVAL_FRACTION if fraction is None else fraction
-  if not 0 <= fraction < 1:
-    raise ValueError(f'--eval_fraction must be in [0, 1), got {fraction}.')
-  return fraction
-
-
-def _split_of(image, fraction):
-  digest = hashlib.blake2b(image.encode('utf-8'), digest_size=8).digest()
-  share = int.from_bytes(digest, 'big') / 2**64
-  return 'validation' if share < fraction else 'train'
-
-
-def _item(row, to_id):
-  """Returns (path, ids, confidence); of a repeated label the surer counts."""
-  confidence = {}
-  given = row.confidence or (1.0,) * len(row.labels)
-  for label, value in zip(row.labels, given):
-    try:
-      label_id = to_id(label)
-    except ValueError as e:
-      raise ValueError(f'{row.where}: {e}') from e
-    confidence[label_id] = max(value, confidence.get(label_id, 0.0))
-  values = tuple(confidence.values()) if row.confidence is not None else None
-  return row.image, tuple(confidence), values
 
 
 def _checked_id(num_classes, label_id):

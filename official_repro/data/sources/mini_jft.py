@@ -1,14 +1,15 @@
 """The generated miniature of JFT-300M as a source."""
 
 import functools
-from collections.abc import Generator
+from collections.abc import Iterator
 
-from official_repro.data import examples, parallel
+from official_repro.data import examples
 from official_repro.data.mini import MiniJft, encode_jpeg
+from official_repro.data.sources import source
 
 # The quality of ordinary web photos, which JFT-300M's are.
 _JPEG_QUALITY = 92
-_SPLITS = {'train': MiniJft.example, 'validation': MiniJft.dense_example}
+_SPLITS = ('train', 'validation', 'clean')
 
 
 class MiniJftSource:
@@ -17,6 +18,8 @@ class MiniJftSource:
   Args:
     num_images: pictures in `train`.
     eval_images: pictures in `validation`; 0 leaves the split out.
+    clean_images: the first so many training pictures also make the split
+      `clean`, with all their true labels, to measure the noise of the others.
     **options: arguments of MiniJft (seed, size, noise, num_classes, ...).
 
   Raises:
@@ -24,26 +27,40 @@ class MiniJftSource:
   """
 
   name = 'mini_jft'
+  has_objects = False
+  trusted = True
 
-  def __init__(self, num_images: int, eval_images: int, **options):
+  def __init__(
+    self,
+    num_images: int,
+    eval_images: int,
+    clean_images: int = 0,
+    **options,
+  ):
     if num_images < 1 or eval_images < 0:
       raise ValueError(
         'mini_jft needs at least 1 training and 0 evaluation images, got '
         f'num_images={num_images}, eval_images={eval_images}.'
       )
-    self._key = tuple(sorted(options.items()))
-    self.hierarchy = _generator(self._key).hierarchy
+    if not 0 <= clean_images <= num_images:
+      raise ValueError(
+        'mini_jft can give true labels to at most its '
+        f'num_images={num_images}, got clean_images={clean_images}.'
+      )
+    key = tuple(sorted(options.items()))
+    self.hierarchy = _generator(key).hierarchy
     self.options = options
-    self.sizes = {'train': num_images, 'validation': eval_images}
-    if not eval_images:
-      del self.sizes['validation']
+    sizes = dict(zip(_SPLITS, (num_images, eval_images, clean_images)))
+    self.sizes = {split: size for split, size in sizes.items() if size}
+    self.reader = functools.partial(_draw, key)
 
-  def iterate(
-    self, split: str, processes: int = 1
-  ) -> Generator[examples.Example, None, None]:
-    """Yields the pictures 0, 1, 2, ... of a split; none is bad."""
-    make = functools.partial(_make, self._key, split)
-    return parallel.ordered_map(make, range(self.sizes[split]), processes)
+  def items(self) -> Iterator[source.Item]:
+    """Yields the pictures 0, 1, 2, ... of each split."""
+    seed = self.options.get('seed', 0)
+    for split, size in self.sizes.items():
+      of = 'dense' if split == 'validation' else 'train'
+      for i in range(size):
+        yield source.Item(split, f'mini-{seed}-{of}-{i}', i)
 
 
 @functools.lru_cache(maxsize=2)
@@ -51,13 +68,18 @@ def _generator(key):
   return MiniJft(**dict(key))
 
 
-def _make(key, split, i):
-  drawn = _SPLITS[split](_generator(key), i)
+def _draw(key, item):
+  generator, i = _generator(key), item.payload
+  if item.split == 'validation':
+    drawn = generator.dense_example(i)
+  else:
+    drawn = generator.example(i)
+  clean = item.split == 'clean'
   height, width, _ = drawn.image.shape
   return examples.Example(
     encoded=encode_jpeg(drawn.image, _JPEG_QUALITY),
     height=height,
     width=width,
-    source_id=drawn.source_id,
-    label_ids=list(drawn.given_labels),
+    source_id=item.source_id,
+    label_ids=list(drawn.true_labels if clean else drawn.given_labels),
   )

@@ -7,7 +7,6 @@ python -m official_repro.build_records --source=csv --output=DIR \
 """
 
 import signal
-import sys
 
 from absl import flags
 
@@ -20,6 +19,7 @@ _FLAGS_OF = {
   'mini_jft': (
     'num_images',
     'eval_images',
+    'clean_images',
     'seed',
     'image_size',
     'noise',
@@ -35,7 +35,19 @@ def define_flags() -> None:
   d = flags
   d.DEFINE_enum('source', None, _SOURCES, 'Where the images come from.')
   d.DEFINE_string('output', None, 'Data folder to write.')
-  d.DEFINE_integer('num_shards', 8, 'Files per split.', lower_bound=1)
+  d.DEFINE_integer(
+    'num_shards',
+    None,
+    'Files per split. Default: 8, and more above 80,000 images.',
+    lower_bound=1,
+  )
+  d.DEFINE_integer(
+    'resize',
+    None,
+    'Reduce the sides of the images to at most this many pixels, e.g. 340, '
+    'the size of training. Default: as they are.',
+    lower_bound=1,
+  )
   d.DEFINE_bool('fill', True, 'Labels also hold all their ancestors.')
   d.DEFINE_float(
     'max_bad',
@@ -45,7 +57,7 @@ def define_flags() -> None:
     upper_bound=1.0,
   )
   d.DEFINE_bool('overwrite', False, 'Replace the data set in --output.')
-  d.DEFINE_integer('processes', None, 'Default: one per core.', lower_bound=1)
+  core_flags.define_beam_flags()
   _define_source_flags()
 
 
@@ -53,6 +65,12 @@ def _define_source_flags():
   d = flags
   d.DEFINE_integer('num_images', 10000, 'mini_jft: training images.')
   d.DEFINE_integer('eval_images', 1000, 'mini_jft: evaluation images.')
+  d.DEFINE_integer(
+    'clean_images',
+    0,
+    'mini_jft: training images that also make the split clean, with all their '
+    'true labels, so that the report can tell how noisy the others are.',
+  )
   d.DEFINE_integer('seed', 0, 'mini_jft: which world is drawn.')
   d.DEFINE_integer('image_size', 72, 'mini_jft: side in pixels.')
   d.DEFINE_float('noise', 0.2, 'mini_jft: share of wrong labels.')
@@ -80,18 +98,24 @@ def main(argv) -> None:
   for name in ('source', 'output'):
     if not values[name].value:
       raise ValueError(f'Flag --{name} is missing; --help lists the flags.')
-  # So that a stopped build cleans up behind itself.
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+  signal.signal(signal.SIGTERM, _stop)
   report = build.build(
     _make_source(values),
     values.output,
     num_shards=values.num_shards,
     fill=values.fill,
+    resize=values.resize,
     max_bad=values.max_bad,
     overwrite=values.overwrite,
-    processes=values.processes,
+    **core_flags.beam_options(),
   )
   print(report)
+
+
+def _stop(*_):
+  raise core_flags.StoppedError(
+    'Stopped; the same command goes on with the shards that are not finished.'
+  )
 
 
 def _make_source(values):
@@ -106,6 +130,7 @@ def _make_source(values):
     return sources.MiniJftSource(
       values.num_images,
       values.eval_images,
+      values.clean_images,
       seed=values.seed,
       size=values.image_size,
       noise=values.noise,
@@ -124,4 +149,4 @@ def _make_source(values):
 
 if __name__ == '__main__':
   define_flags()
-  core_flags.run(main)
+  core_flags.run(main, beam=True)

@@ -71,6 +71,12 @@ class ClassificationTask(base_task.Task):
 
   # --- what the runner asks for beside the Task interface -------------------
 
+  @classmethod
+  def train_records(cls, config) -> int:
+    """Returns the number of records of the training split."""
+    data = config.task.train_data
+    return _dataset(data).split(data.split).records
+
   def metadata(self) -> dict[str, Any]:
     """What travels with the weights and is checked when they are loaded."""
     model = self.task_config.model

@@ -46,6 +46,8 @@ class RunOptions:
     mode: one of MODES.
     model_dir: folder for checkpoints, events and metrics.
     resume: one of RESUME.
+    epochs: passes over the training split, which set the number of steps; None:
+      the config has it.
   """
 
   config: Any
@@ -53,6 +55,7 @@ class RunOptions:
   mode: str
   model_dir: str
   resume: str = 'auto'
+  epochs: Optional[float] = None
 
 
 def define_training_flags() -> None:
@@ -71,6 +74,9 @@ def define_training_flags() -> None:
   )
   d.DEFINE_enum('freeze', None, STAGES, 'Stages up to this one stay fixed.')
   d.DEFINE_integer('train_steps', None, 'Optimizer steps.', lower_bound=1)
+  d.DEFINE_float(
+    'epochs', None, 'Passes over the training split, instead of --train_steps.'
+  )
   d.DEFINE_integer('batch_size', None, 'Global batch size.', lower_bound=1)
   d.DEFINE_float('learning_rate', None, 'Base learning rate.', lower_bound=0)
   d.DEFINE_integer('seed', None, 'Seed of weights, order, augmentation.')
@@ -112,6 +118,7 @@ def training_options(
     raise ValueError(
       'Flag --model_dir is missing: name the folder for checkpoints.'
     )
+  _check_epochs(values)
   overrides = {}
   for flag, key in _FLAG_KEYS.items():
     if values[flag].value is not None and key:
@@ -127,8 +134,24 @@ def training_options(
     overrides[f'trainer.optimizer_config.{key}'] = values.learning_rate
   config = config_lib.resolve(config, flag_values=overrides)
   return RunOptions(
-    config, values.experiment, values.mode, values.model_dir, values.resume
+    config,
+    values.experiment,
+    values.mode,
+    values.model_dir,
+    values.resume,
+    values.epochs,
   )
+
+
+def _check_epochs(values):
+  if values.epochs is None:
+    return
+  if values.train_steps is not None:
+    raise ValueError(
+      'Flags --epochs and --train_steps both say how long to train: give one.'
+    )
+  if not (0 < values.epochs < float('inf')):
+    raise ValueError(f'Flag --epochs must be above 0, got {values.epochs:g}.')
 
 
 def _lookup(presets, name):

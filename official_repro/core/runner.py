@@ -3,6 +3,8 @@
 Load order: newest checkpoint in model_dir > --init_checkpoint > random.
 """
 
+import fractions
+import math
 import os
 import sys
 from typing import Any
@@ -27,7 +29,8 @@ def run(options: core_flags.RunOptions, task_class: type[base_task.Task]):
   Args:
     options: from flags.training_options.
     task_class: a Task that also has `resolve(config)` (class method: fills in
-      what the data decides), `metadata()`, `record_ids(position)`,
+      what the data decides), `train_records(config)` (class method: records
+      of the training split), `metadata()`, `record_ids(position)`,
       `data_hash()`, `write_assets(model_dir)`, `validation_batches()`,
       `input_sheets(count)` and `prediction_sheets(model, count)`.
 
@@ -41,10 +44,29 @@ def run(options: core_flags.RunOptions, task_class: type[base_task.Task]):
   _check_mode(options)
   strategy_lib.serve_if_worker(options.config.runtime.strategy)
   config = task_class.resolve(options.config)
+  if options.epochs is not None and options.mode != 'eval':
+    steps = steps_of_epochs(
+      options.epochs,
+      task_class.train_records(config),
+      config.task.train_data.global_batch_size,
+    )
+    config = config.replace(trainer={'train_steps': steps})
   if 'train' not in options.mode:
     return _Run(config, options, task_class).evaluate()
   with model_dir_lib.locked(options.model_dir):
     return _Run(config, options, task_class).train()
+
+
+def steps_of_epochs(epochs: float, records: int, batch_size: int) -> int:
+  """Returns the steps after which every record was seen `epochs` times.
+
+  Args:
+    epochs: passes, as the user wrote them: 1.3 means 13 / 10.
+    records: of the training split.
+    batch_size: global.
+  """
+  passes = fractions.Fraction(str(epochs))
+  return math.ceil(passes * records / batch_size)
 
 
 def _check_mode(options):

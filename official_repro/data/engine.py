@@ -196,16 +196,16 @@ def run(
 
   Raises:
     ValueError, OSError: as a function in `Map` or `FlatMap` raised it.
-    RuntimeError: anything else that went wrong in a worker.
+    OSError: the runner that `beam_args` name cannot be used.
+    Exception: as Beam gives it: anything else that went wrong in a worker, a
+      bug.
   """
   with _folder(work_dir) as folder:
     tally = Tally(folder)
     processes = processes or parallel.default_processes()
     options, local = _options(beam_args, processes)
-    pipeline = beam.Pipeline(
-      runner=local_runner(processes, folder) if local else None,
-      options=options,
-    )
+    runner = local_runner(processes, folder) if local else None
+    pipeline = beam.Pipeline(runner=runner, options=options)
     token = _tally.set(tally)
     values = construct(pipeline, tally)
     _tally.reset(token)
@@ -215,7 +215,12 @@ def run(
         | 'ToJson' >> beam.Map(json.dumps)
         | 'WriteResults' >> beam.io.WriteToText(os.path.join(folder, 'result'))
       )
-    metrics = _run_watched(pipeline, tally, folder, what, total)
+    try:
+      metrics = _run_watched(pipeline, tally, folder, what, total)
+    except RuntimeError as e:
+      if local:
+        raise
+      raise OSError(f'Beam, with {" ".join(beam_args)}: {e}') from e
     counters = {
       c.key.metric.name: c.committed
       for c in metrics.query()['counters']
@@ -228,7 +233,13 @@ def _options(beam_args, processes):
   """Returns (PipelineOptions, whether the runner is the local one)."""
   options = pipeline_options.PipelineOptions(list(beam_args))
   runner = options.view_as(pipeline_options.StandardOptions).runner
-  if not beam_args or runner in (None, *_LOCAL_RUNNERS):
+  if runner in (None, *_LOCAL_RUNNERS):
+    unknown = [a for a in beam_args if not a.startswith('--runner')]
+    if unknown:
+      raise ValueError(
+        f'Unknown flag {unknown[0]}; the runner on this machine knows only '
+        '--processes.'
+      )
     # 'in_memory' keeps the runner's own environment, that is `beam_worker`.
     local = [f'--direct_num_workers={processes}']
     local += ['--direct_running_mode=in_memory']

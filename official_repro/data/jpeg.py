@@ -10,9 +10,10 @@ from typing import Optional
 import numpy as np
 import simplejpeg
 
-# Of a reduced picture. Reducing averages the first coding's errors away, so
-# one more coding at 90 costs little; 4:2:0 is what most photos come with and
-# halves the bytes against 4:4:4 at a quality of 95.
+# Of a reduced picture. On photos a coding at 90 is 39 to 42 dB from its pixels
+# in brightness, more than any two ways to resize are apart; 4:2:0, as most
+# photos come, stores colour at half the resolution (all in all 33 to 38 dB) and
+# halves the blocks that each training step must decode.
 QUALITY = 90
 _SUBSAMPLING = '420'
 # The factors by which libjpeg can shrink while it decodes; the odd ones (7/8,

@@ -3,12 +3,15 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Optional
 
 from official_repro.data import examples, records
 from official_repro.data.label_stats import LabelStats
 from official_repro.data.manifest import MANIFEST, Dataset
+
+# A counter costs about as much as a small record.
+_TALLY_EVERY = 64
 
 
 def count_folder(
@@ -70,18 +73,40 @@ def shard_keys(
   ]
 
 
-def read_shard(
-  data_dir: str, split: str, index: int
-) -> Generator[examples.Example, None, int]:
-  """Yields the Examples of one shard; returns the number of damaged records."""
-  dataset = load(data_dir)
-  whole = dataset.split(split)
-  shard = whole.shards[index]
-  part = dataclasses.replace(whole, records=shard.records, shards=(shard,))
-  reader = records.RecordReader(part)
-  for serialized in reader:
-    yield examples.decode_example(serialized)
-  return reader.skipped
+class ShardReader:
+  """Iterates over the Examples of one shard.
+
+  Attributes:
+    damaged: records left out by the iteration done last.
+  """
+
+  def __init__(self, data_dir: str, split: str, index: int, add=None):
+    """Opens nothing yet.
+
+    Args:
+      data_dir: a data folder.
+      split: name of a split.
+      index: of the shard in the split.
+      add: told the number of records read, as `engine.Tally.add`.
+    """
+    whole = load(data_dir).split(split)
+    shard = whole.shards[index]
+    self._records = records.RecordReader(
+      dataclasses.replace(whole, records=shard.records, shards=(shard,))
+    )
+    self._add = add or (lambda n: None)
+    self.damaged = 0
+
+  def __iter__(self) -> Iterator[examples.Example]:
+    waiting = 0
+    for serialized in self._records:
+      yield examples.decode_example(serialized)
+      waiting += 1
+      if waiting == _TALLY_EVERY:
+        self._add(waiting)
+        waiting = 0
+    self.damaged = self._records.skipped
+    self._add(waiting + self.damaged)
 
 
 def load(data_dir: str) -> Dataset:
@@ -100,16 +125,12 @@ def _count_shard(key, data_dir, tally):
   """Returns (split, LabelStats as JSON) of one shard."""
   split, index = key
   stats = LabelStats(load(data_dir).hierarchy)
-  shard = read_shard(data_dir, split, index)
-  while True:
-    try:
-      example = next(shard)
-    except StopIteration as end:
-      stats.damaged = end.value
-      return split, stats.to_json()
+  shard = ShardReader(data_dir, split, index, tally.add)
+  for example in shard:
     stats.add(
       example.given_label_ids,
       example.label_ids,
       encoded_bytes=len(example.encoded),
     )
-    tally.add()
+  stats.damaged = shard.damaged
+  return split, stats.to_json()

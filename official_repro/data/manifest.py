@@ -18,7 +18,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
 import numpy as np
@@ -150,7 +150,7 @@ class Dataset:
     """
     data_dir = pathlib.Path(data_dir)
     content = read_manifest(data_dir)
-    with _naming_damage(data_dir):
+    with naming_damage(data_dir):
       name, manifest = content.parsed['name'], content.parsed
       label_map = load_label_map(data_dir, manifest)
       splits = {
@@ -204,7 +204,7 @@ def read_manifest(data_dir) -> ManifestFile:
       'did not finish.'
     )
   content = path.read_bytes()
-  with _naming_damage(data_dir):
+  with naming_damage(data_dir):
     manifest = json.loads(content)
     if manifest['version'] != VERSION:
       raise ValueError(
@@ -365,9 +365,9 @@ def _relative(path, folder):
 
 
 @contextlib.contextmanager
-def _naming_damage(data_dir):
+def naming_damage(data_dir) -> Iterator[None]:
   """Turns the errors of a manifest of another form into one sentence."""
-  path = data_dir / MANIFEST
+  path = pathlib.Path(data_dir) / MANIFEST
   try:
     yield
   except json.JSONDecodeError as e:

@@ -27,11 +27,12 @@ from official_repro.data import order as order_lib
 SHUFFLE_GROUP = 8192
 
 
-def _paths_and_sizes(split: manifest.Split):
-  """File names, string [shards], and records in each, int64 [shards]."""
+def _shard_columns(split: manifest.Split):
+  """Arguments of `reading.read_shard`, each [shards]."""
   paths = tf.constant([str(shard.path) for shard in split.shards])
   sizes = tf.constant([shard.records for shard in split.shards], tf.int64)
-  return paths, sizes
+  selections = tf.constant([str(s.selection or '') for s in split.shards])
+  return paths, sizes, selections
 
 
 def _training_records(split, shuffle_group, seed, start, slice_of):
@@ -47,17 +48,16 @@ def _training_records(split, shuffle_group, seed, start, slice_of):
   order = order_lib.TrainingOrder(
     [shard.records for shard in split.shards], shuffle_group, seed
   )
-  paths, sizes = _paths_and_sizes(split)
+  columns = _shard_columns(split)
 
   def read_group(ordinal):
     group = order.group(ordinal)
-    records = reading.read_shards(
-      tf.gather(paths, group.shards), tf.gather(sizes, group.shards)
-    )
+    of_group = [tf.gather(column, group.shards) for column in columns]
+    records = reading.read_shards(*of_group)
     sound = tf.not_equal(records, reading.HOLE)
     check = tf.debugging.Assert(
       tf.reduce_any(sound) | tf.equal(group.size, 0),
-      ['No readable record in', tf.gather(paths, group.shards)],
+      ['No readable record in', of_group[0]],
     )
     with tf.control_dependencies([check]):
       indices = order_lib.fill_holes(sound, order.record_order(group))
@@ -79,7 +79,7 @@ def _training_records(split, shuffle_group, seed, start, slice_of):
 
 def _evaluation_records(split, slice_of):
   """Dataset of (number of the sound record, serialized example), one pass."""
-  shards = tf.data.Dataset.from_tensor_slices(_paths_and_sizes(split))
+  shards = tf.data.Dataset.from_tensor_slices(_shard_columns(split))
   records = shards.map(reading.read_shard).prefetch(1)
   records = records.unbatch().filter(
     lambda record: tf.not_equal(record, reading.HOLE)
@@ -214,6 +214,7 @@ def make_dataset(
   )
   parser = parsing.Parser(
     num_classes=dataset.hierarchy.num_classes,
+    label_map=dataset.label_map,
     max_labels=max_labels,
     labels=labels,
     with_confidence=with_confidence,

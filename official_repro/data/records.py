@@ -36,6 +36,8 @@ __all__ = [
   'decode_example',
   'encode_example',
   'iterate_records',
+  'length_at',
+  'read_at',
   'read_shard',
   'write_manifest',
 ]
@@ -43,7 +45,8 @@ __all__ = [
 _HEADER = struct.Struct('<QI')
 _FOOTER = struct.Struct('<I')
 _LENGTH = struct.Struct('<Q')
-_OVERHEAD = _HEADER.size + _FOOTER.size
+# Bytes of a record in a shard beside its data.
+OVERHEAD = _HEADER.size + _FOOTER.size
 _BUFFER_BYTES = 1 << 20
 _SPARSE_BUFFER_BYTES = 1 << 12
 
@@ -172,7 +175,7 @@ class ShardWriter:
       self._file.write(part)
       self._digest.update(part)
     self._offsets.append(self.bytes)
-    self.bytes += len(data) + _OVERHEAD
+    self.bytes += len(data) + OVERHEAD
 
   def finish(self) -> None:
     """Brings the shard and its sidecar to the disk, still under `tmp`."""
@@ -217,16 +220,29 @@ def read_shard(shard: Shard) -> Iterator[Optional[bytes]]:
     ValueError: as `Shard.rows`.
   """
   rows = shard.rows()
-  if not len(rows):
-    return
-  # A large buffer is for reading on: with few records of many it would read
-  # what lies between them.
-  dense = 2 * len(rows) > rows[-1, 0] + 1
-  size = _BUFFER_BYTES if dense else _SPARSE_BUFFER_BYTES
-  with open(shard.path, 'rb', buffering=size) as f:
-    for offset in rows[:, 1].tolist():
+  if len(rows):
+    # With few records of many a large buffer would read what lies between.
+    yield from read_at(
+      shard.path, rows[:, 1], read_on=2 * len(rows) > rows[-1, 0] + 1
+    )
+
+
+def read_at(
+  path, offsets: np.ndarray, read_on: bool = False
+) -> Iterator[Optional[bytes]]:
+  """Yields the serialised records at byte offsets, None for a damaged one.
+
+  Args:
+    path: shard.
+    offsets: int [N], ascending.
+    read_on: whether to read ahead, which pays where few are passed over.
+  """
+  buffering = _BUFFER_BYTES if read_on else _SPARSE_BUFFER_BYTES
+  with open(path, 'rb', buffering=buffering) as f:
+    size = os.fstat(f.fileno()).st_size
+    for offset in offsets.tolist():
       f.seek(offset)
-      yield _sound_data(f)
+      yield _sound_data(f, size - offset)
 
 
 class RecordReader:
@@ -281,17 +297,32 @@ def _relabelled(data, label_map):
   return encode_example(vocabulary.relabel(decode_example(data), label_map))
 
 
-def _sound_data(file):
-  """Returns the data of the record at the file's position, None if damaged."""
+def length_at(file) -> Optional[int]:
+  """Reads the header of a record; returns its length, None if damaged.
+
+  Args:
+    file: open for reading, at the start of a record.
+  """
   header = file.read(_HEADER.size)
   if len(header) != _HEADER.size:
     return None
   length, length_crc = _HEADER.unpack(header)
   if crc32c.masked_crc32c(header[: _LENGTH.size]) != length_crc:
     return None
-  record = file.read(length + _FOOTER.size)
-  if len(record) != length + _FOOTER.size:
+  return length
+
+
+def _sound_data(file, left):
+  """Returns the data of the record at the file's position, None if damaged.
+
+  Args:
+    file: open for reading.
+    left: bytes from its position to its end.
+  """
+  length = length_at(file)
+  if length is None or length + OVERHEAD > left:
     return None
+  record = file.read(length + _FOOTER.size)
   data = record[: -_FOOTER.size]
   (data_crc,) = _FOOTER.unpack_from(record, length)
   return data if crc32c.masked_crc32c(data) == data_crc else None

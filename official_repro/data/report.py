@@ -10,15 +10,15 @@ import pathlib
 from collections.abc import Sequence
 from typing import Optional
 
-from official_repro.data import audit, label_counts, manifest
-from official_repro.data.label_noise import (
-  CLEAN_SPLIT,
-  NOISY_SPLIT,
-  noise_estimate,
+from official_repro.data import (
+  audit,
+  label_counts,
+  label_noise,
+  manifest,
+  staging,
 )
 
-JSON, HTML = 'report.json', 'report.html'
-BAD_RECORDS = 'bad_records.csv'
+JSON, HTML = staging.REPORTS
 NUM_PICTURES = 24
 _SIDE = 192  # pixels of a shown picture's longer side
 _MAX_NAMES = 8  # given or added label names under a picture
@@ -75,7 +75,7 @@ def report_folder(
   data_dir,
   output_dir=None,
   *,
-  noisy_split: str = NOISY_SPLIT,
+  noisy_split: str = label_noise.NOISY_SPLIT,
   clean_split: Optional[str] = None,
   num_pictures: int = NUM_PICTURES,
   processes: Optional[int] = None,
@@ -90,8 +90,9 @@ def report_folder(
   Args:
     data_dir: a data folder.
     output_dir: where the two files go; None: the data folder.
-    noisy_split: split whose labels a clean split judges.
-    clean_split: split with true labels; None: `clean`, if there is one.
+    noisy_split: split whose labels `clean_split` judges.
+    clean_split: split with true labels; None: as
+      `label_noise.default_estimate`.
     num_pictures: pictures to show.
     processes: of the local runner; None: one per core.
     beam_args: Beam's flags.
@@ -105,15 +106,15 @@ def report_folder(
   data_dir = pathlib.Path(data_dir)
   dataset = manifest.Dataset.load(data_dir)
   options = {'processes': processes, 'beam_args': beam_args}
-  if clean_split is None and {noisy_split, CLEAN_SPLIT} <= set(dataset.splits):
-    clean_split = CLEAN_SPLIT
-  if clean_split is not None:
-    # Wrong names are told before the counting.
-    dataset.split(noisy_split), dataset.split(clean_split)
+  # First, as it finds wrong names of splits.
+  if clean_split is None and noisy_split == label_noise.NOISY_SPLIT:
+    noise = label_noise.default_estimate(data_dir, **options)
+  else:
+    clean_split = clean_split or label_noise.CLEAN_SPLIT
+    noise = label_noise.noise_estimate(
+      data_dir, noisy_split, clean_split, **options
+    )
   stats = label_counts.count_folder(data_dir, **options)
-  noise = None
-  if clean_split is not None:
-    noise = noise_estimate(data_dir, noisy_split, clean_split, **options)
   result = audit.audit(
     stats,
     dataset.hierarchy,
@@ -141,7 +142,7 @@ def some_pictures(data_dir, count: int = NUM_PICTURES) -> list:
     shards = _evenly(len(split.shards), wanted)
     for j, index in enumerate(shards):
       n = wanted * (j + 1) // len(shards) - wanted * j // len(shards)
-      found = label_counts.read_shard(str(data_dir), split.name, index)
+      found = label_counts.ShardReader(str(data_dir), split.name, index)
       pictures += [
         _picture(split.name, example, dataset.hierarchy)
         for example in itertools.islice(found, n)
@@ -204,6 +205,8 @@ def _picture(split, example, hierarchy) -> Optional[Picture]:
 
 
 def _some_names(ids, hierarchy):
+  # The most specific ones say most.
+  ids = sorted(ids, key=lambda c: (-hierarchy.depth(c), c))
   names = [hierarchy.names[c] for c in ids[:_MAX_NAMES]]
   rest = len(ids) - len(names)
   return (*names, f'{rest} more') if rest else tuple(names)
@@ -217,7 +220,7 @@ def _evenly(count, wanted):
 
 def _bad_records(data_dir, splits):
   """Returns {split: bad images}, None where no build left its list."""
-  path = data_dir / BAD_RECORDS
+  path = data_dir / staging.BAD_RECORDS
   counts = dict.fromkeys(splits, 0)
   if not path.is_file():
     return None

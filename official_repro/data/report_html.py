@@ -36,7 +36,7 @@ table { border-collapse: collapse; font-size: .92rem;
 th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line);
   text-align: right; vertical-align: top; }
 td { white-space: nowrap; }
-td.text { white-space: normal; }
+td.text { white-space: normal; min-width: 8.5rem; }
 thead th { border-bottom: 2px solid #9aa3ad; vertical-align: bottom;
   line-height: 1.25; }
 th.text, td.text { text-align: left; }
@@ -75,7 +75,7 @@ def render(report: dict, pictures: Sequence = ()) -> str:
     pictures: report.Picture of some records.
   """
   title = f'{report["name"] or "Data set"}: what is in it'
-  splits = report['splits']
+  splits, (main, _) = report['splits'], report_tables.main_split(report)
   parts = [
     f'<h1>{escape(title)}</h1>',
     '<p class="faint">Numbers with &dagger; are recalled from the paper '
@@ -86,7 +86,7 @@ def render(report: dict, pictures: Sequence = ()) -> str:
     '<h2>Beside the paper</h2>',
     table(report_tables.beside_paper(report)),
     *(
-      _split(name, split)
+      _split(name, split, name == main)
       for name, split in list(splits.items())[:_MAX_SPLITS]
       if split['classes']['filled']['seen']
     ),
@@ -151,7 +151,7 @@ def _tiles(numbers):
   return f'<div class="tiles">{"".join(cells)}</div>'
 
 
-def _split(name, split):
+def _split(name, split, is_main):
   per_image, classes = split['labels_per_image'], split['classes']
   histogram = lambda kind: kind and kind['histogram']
   given_by_depth = [level['given'] for level in split['by_depth']]
@@ -181,16 +181,18 @@ def _split(name, split):
         'Which levels of the hierarchy the fill-in adds labels to.',
       )
     )
+  levels = table(report_tables.by_depth(split)) if _has_levels(split) else ''
   return '\n'.join(
     [
       f'<h2>Labels of {escape(name)}</h2>',
       f'<div class="plots">{"".join(plots)}</div>',
       '<div class="columns">',
       f'<div>{table(report_tables.long_tail(split))}</div>',
-      f'<div>{table(report_tables.by_depth(split))}</div>',
+      f'<div>{levels}</div>',
       '</div>',
       _redundant(split),
-      '<details><summary>Most frequent and rarest categories</summary>',
+      f'<details{" open" if is_main else ""}>',
+      '<summary>Most frequent and rarest categories</summary>',
       '<div class="columns">',
       f'<div>{table(report_tables.most_frequent(split))}</div>',
       f'<div>{table(report_tables.rarest(split))}</div>',
@@ -199,9 +201,13 @@ def _split(name, split):
   )
 
 
+def _has_levels(split):
+  return len(split['by_depth']) > 1
+
+
 def _redundant(split):
   count = split['redundant_given']
-  if count is None:
+  if count is None or not _has_levels(split):
     return ''
   total = split['labels_per_image']['given']['total']
   return (
@@ -259,8 +265,8 @@ def _noise(noise):
       f'are also in {escape(noise["clean_split"])}, with labels that are all '
       'true and complete. Precision is the share of the given labels that '
       'are true; recall is the share of the true labels that the filled-in '
-      'ones hold. '
-      'Intervals are 95% (Wilson).</p>',
+      'ones hold. Intervals are 95% (Wilson), with labels of one picture '
+      'taken together.</p>',
       table(report_tables.noise_in_all(noise)),
       '<div class="columns">',
       f'<div>{table(report_tables.noise_by_depth(noise))}</div>',

@@ -78,8 +78,6 @@ def label_frequency(
       axis.set_major_formatter(ticker.FuncFormatter(_short))
       axis.set_minor_formatter(ticker.NullFormatter())
     axes.grid(alpha=0.25)
-    if curves:
-      axes.legend(frameon=False, loc='lower left')
     return _svg(fig)
 
 
@@ -111,7 +109,6 @@ def labels_per_image(given: Optional[Sequence], filled: Sequence) -> str:
       _bars(axes, left, heights, width, color, hatch, label)
     _whole_ticks(axes, last, cut)
     axes.yaxis.set_major_formatter(ticker.PercentFormatter(1.0, decimals=0))
-    axes.legend(frameon=False, loc='upper right')
     return _svg(fig)
 
 
@@ -135,7 +132,6 @@ def labels_by_depth(
     _bars(axes, depths, added, 0.7, ADDED, '', 'added', bottom=given)
     _whole_ticks(axes, max(depths, default=0), False)
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(_short))
-    axes.legend(frameon=False)
     return _svg(fig)
 
 
@@ -184,6 +180,9 @@ def _short(value, _=None):
 
 
 def _svg(fig):
+  if fig.axes[0].get_legend_handles_labels()[0]:
+    # Above the plot, where it hides nothing.
+    fig.legend(frameon=False, loc='outside upper right', ncols=2)
   out = io.StringIO()
   # Without the time of day in it.
   fig.savefig(out, format='svg', metadata={'Date': None})

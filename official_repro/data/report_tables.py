@@ -29,7 +29,7 @@ class Table:
 def key_numbers(report: dict) -> list:
   """Returns [(value, what it is)], the most telling numbers."""
   splits = report['splits'].values()
-  _, main = main_split(report)
+  name, main = main_split(report)
   per_image = main['labels_per_image']
   given = per_image['given'] and per_image['given']['mean']
   before = [s['bytes_before'] for s in splits]
@@ -39,7 +39,7 @@ def key_numbers(report: dict) -> list:
     (count(report['hierarchy']['num_classes']), 'categories'),
     (
       f'{mean(given)} → {mean(per_image["filled"]["mean"])}',
-      'labels of a training picture: given → filled in',
+      f'labels of a picture of {name}: given → filled in',
     ),
     (size(after), _stored(before, after)),
   ]
@@ -137,7 +137,7 @@ def long_tail(split: dict) -> Table:
     )
   ]
   top = values[0]['top_1_percent']['classes']
-  noun = 'category' if top == 1 else f'{top:,} categories'
+  noun = '1 category' if top == 1 else f'{top:,} categories'
   rows.append(
     (
       f'labels on the top 1% ({noun})',

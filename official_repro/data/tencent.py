@@ -29,11 +29,13 @@ class Annotation:
     name: file name or URL of the image.
     label_ids: category indices, in the order of the line.
     confidence: float from 0 to 1 per label.
+    line: its number in the file, from 1.
   """
 
   name: str
   label_ids: tuple
   confidence: tuple
+  line: int = dataclasses.field(default=0, compare=False)
 
 
 def load_dictionary(path) -> hierarchy_lib.Hierarchy:
@@ -79,37 +81,47 @@ def read_annotations(path, num_classes: int) -> Iterator[Annotation]:
     ValueError: a field is not index:confidence, an index is outside the
       dictionary or a confidence outside 0..1; names file and line.
   """
-  with open(path, encoding='utf-8') as f:
-    for number, line in enumerate(f, start=1):
-      name, *fields = line.rstrip('\r\n').split('\t')
-      if not name and not fields:
-        continue
-      where = f'{path}, line {number}'
-      pairs = [_parse_pair(where, field, num_classes) for field in fields]
-      label_ids, confidence = zip(*pairs) if pairs else ((), ())
-      yield Annotation(name, label_ids, confidence)
+  for number, line in _read_lines(path):
+    name, *fields = line.split('\t')
+    if not name and not fields:
+      continue
+    where = f'{path}, line {number}'
+    pairs = [_parse_pair(where, field, num_classes) for field in fields]
+    label_ids, confidence = zip(*pairs) if pairs else ((), ())
+    yield Annotation(name, label_ids, confidence, number)
+
+
+def _read_lines(path):
+  """Yields (number from 1, line without its end)."""
+  number = 0
+  try:
+    with open(path, encoding='utf-8-sig') as f:
+      for number, line in enumerate(f, start=1):
+        yield number, line.rstrip('\r\n')
+  except UnicodeDecodeError as e:
+    raise ValueError(
+      f'{path} is not UTF-8 text ({e.reason}), somewhere after line {number}.'
+    ) from e
 
 
 def _read_dictionary(path):
   """Yields (index, WordNet id, parent index, name)."""
-  with open(path, encoding='utf-8') as f:
-    for number, line in enumerate(f, start=1):
-      fields = line.rstrip('\r\n').split('\t')
-      if number == 1:
-        if tuple(fields) != _HEADER:
-          raise ValueError(
-            f'{path}, line 1: the header must be {" | ".join(_HEADER)}, got '
-            f'{" | ".join(fields)[:80]!r}.'
-          )
-        continue
-      try:
-        index, wordnet_id, parent, name = fields
-        yield int(index), wordnet_id, int(parent), name
-      except ValueError as e:
-        raise ValueError(
-          f'{path}, line {number}: index, WordNet id, parent index and name '
-          f'expected, got {line.rstrip()[:80]!r}.'
-        ) from e
+  lines = _read_lines(path)
+  _, header = next(lines, (1, ''))
+  if tuple(header.split('\t')) != _HEADER:
+    raise ValueError(
+      f'{path}, line 1: the header must be {" | ".join(_HEADER)}, got '
+      f'{header[:80]!r}.'
+    )
+  for number, line in lines:
+    try:
+      index, wordnet_id, parent, name = line.split('\t')
+      yield int(index), wordnet_id, int(parent), name
+    except ValueError as e:
+      raise ValueError(
+        f'{path}, line {number}: index, WordNet id, parent index and name '
+        f'expected, got {line[:80]!r}.'
+      ) from e
 
 
 def _parse_pair(where, field, num_classes):

@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 import time
@@ -6,8 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from official_repro.data.hierarchy import Hierarchy
-from tests.conftest import golden, shared_path
+from official_repro.data.hierarchy import Hierarchy, nearest_name
 
 # food (0) <- fruit (1) <- apple (2); plant (3) <- apple; rock (4)
 NAMES = ['food', 'fruit', 'apple', 'plant', 'rock']
@@ -95,6 +93,21 @@ def test_save_and_load_are_inverse(tmp_path):
   np.testing.assert_array_equal(loaded.weights, h.weights)
   assert loaded.hash() == h.hash()
   assert [p.name for p in tmp_path.iterdir()] == ['labels.tsv']
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+  path = tmp_path / 'labels.tsv'
+  make().save(path)
+  before = path.read_bytes()
+
+  def full(*_):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr('os.replace', full)
+  with pytest.raises(OSError, match='No space left'):
+    Hierarchy.flat(['a']).save(path)
+  assert [p.name for p in tmp_path.iterdir()] == ['labels.tsv']
+  assert path.read_bytes() == before
 
 
 def test_hash_is_of_names_and_parents():
@@ -188,6 +201,38 @@ def test_index_of_unknown_and_ambiguous_names():
     h.index('jaguar')
 
 
+def test_the_nearest_name_is_told():
+  h = Hierarchy.flat(['golden retriever', 'Poodle', 'car', 'poodles'])
+  for name, nearest in [
+    ('golden retreiver', 'golden retriever'),
+    # Upper and lower case before anything else.
+    ('poodle', 'Poodle'),
+    ('carr', 'car'),
+  ]:
+    message = (
+      f"'{name}' is not among the 4 categories; the nearest is '{nearest}'"
+    )
+    with pytest.raises(ValueError, match=message):
+      h.index(name)
+  with pytest.raises(ValueError, match='the 4 categories\\.$'):
+    h.index('xylophone')
+  assert nearest_name('x', []) is None
+
+
+def test_an_unknown_name_is_told_soon():
+  rng = np.random.default_rng(0)
+  letters = np.array(list('abcdefghijklmnop'))
+  h = Hierarchy.flat([''.join(w) for w in rng.choice(letters, (20_000, 14))])
+  start = time.perf_counter()
+  with pytest.raises(ValueError, match='not among the 20000'):
+    h.index(h.names[77][::-1])
+  with pytest.raises(ValueError, match='not among the 20000') as e:
+    h.index('a' * 100_000)
+  # Half a second alone; the other tests may keep the cores busy.
+  assert time.perf_counter() - start < 10
+  assert len(str(e.value)) < 300
+
+
 def test_ids_out_of_range():
   h = make()
   calls = [
@@ -275,62 +320,8 @@ def test_vectorised_fill_is_fast_enough():
 def test_imports_without_tensorflow():
   code = (
     'import sys; from official_repro.data import hierarchy, manifest, records, '
-    'tencent; sys.exit("tensorflow" in sys.modules)'
+    'open_images, tencent, unique; from official_repro.data.sources import '
+    'csv_file, imagenet_folder, open_images, tencent_lists; '
+    'sys.exit("tensorflow" in sys.modules)'
   )
   subprocess.run([sys.executable, '-c', code], check=True)
-
-
-# The reference expands over its tree without the root ("Entity"), which says
-# nothing about a picture: leave the root out of the label space, and its
-# children are the roots. A class that stands in several places of the tree has
-# several parents.
-def hierarchy_without_root(tree, name_key, children_key):
-  parents = {}
-
-  def walk(node, parent):
-    of = parents.setdefault(node[name_key], set())
-    if parent is not None:
-      of.add(parent)
-    for child in node.get(children_key, ()):
-      walk(child, node[name_key])
-
-  for child in tree[children_key]:
-    walk(child, None)
-  names = sorted(parents)
-  ids = {name: i for i, name in enumerate(names)}
-  of = [[ids[p] for p in parents[n]] for n in names]
-  return Hierarchy(range(len(names)), names, of, [1.0] * len(names))
-
-
-def test_expands_rows_as_the_open_images_reference():
-  cases = golden('hierarchy_expansion')
-  case = next(cases[name] for name in cases if name.startswith('labels'))
-  h = hierarchy_without_root(
-    case['inputs']['hierarchy'], 'LabelName', 'Subcategory'
-  )
-  expanded = set()
-  for row in case['inputs']['rows']:
-    image, source, name, confidence = row.split(',')
-    i = h.index(name)
-    others = h.ancestors(i) if confidence == '1' else h.descendants(i)
-    expanded |= {
-      f'{image},{source},{h.names[j]},{confidence}' for j in (i, *others)
-    }
-  assert sorted(expanded) == sorted(case['expected'])
-
-
-def test_expands_open_images_classes_as_the_reference():
-  path = shared_path('data', 'openimages_hierarchy', 'bbox_hierarchy.json')
-  h = hierarchy_without_root(json.loads(path.read_text()), 'name', 'children')
-  cases = [
-    c
-    for n, c in golden('hierarchy_expansion').items()
-    if n.startswith('openimages')
-  ]
-  assert len(cases) == 5
-  for case in cases:
-    i = h.index(case['inputs']['label'])
-    filled = sorted(h.names[j] for j in h.fill([i]))
-    below = sorted(h.names[j] for j in (i, *h.descendants(i)))
-    assert filled == case['expected']['positive_expands_to']
-    assert below == case['expected']['negative_expands_to']

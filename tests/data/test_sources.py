@@ -1,38 +1,26 @@
-import dataclasses
 import io
 import json
+import pickle
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from official_repro.data import parallel
-from official_repro.data.hierarchy import Hierarchy
 from official_repro.data.sources import BadRecord, CsvSource, MiniJftSource
-
-
-def save_image(path, shade=100, kind='PNG'):
-  path.parent.mkdir(parents=True, exist_ok=True)
-  image = Image.fromarray(np.full((6, 8, 3), shade, np.uint8))
-  image.save(path, kind)
+from tests.data.sources_helpers import (
+  check_sizes,
+  labels_file,
+  listed,
+  read,
+  save_image,
+  with_peak,
+)
 
 
 def table(tmp_path, text):
   path = tmp_path / 'table.csv'
   path.write_text(text, encoding='utf-8')
   return path
-
-
-def labels_file(tmp_path):
-  path = tmp_path / 'labels.tsv'
-  Hierarchy(
-    range(3), ['fruit', 'apple', 'rock'], [(), (0,), ()], [1.0] * 3
-  ).save(path)
-  return path
-
-
-def items(source, split='train'):
-  return list(source.iterate(split))
 
 
 def test_names_confidence_and_splits(tmp_path):
@@ -49,16 +37,18 @@ def test_names_confidence_and_splits(tmp_path):
   assert source.name == 'table'
   assert source.hierarchy.names == ['fruit', 'apple', 'rock']
   assert source.sizes == {'test': 1, 'train': 2}
-  first, second = items(source)
+  first, second = read(source)
   assert first.source_id == 'a.png'
-  assert (first.height, first.width) == (6, 8)
+  # The builder looks at the picture; the reader gives the file.
+  assert (first.height, first.width) == (0, 0)
+  assert first.given_label_ids == []
   assert first.encoded == (tmp_path / 'a.png').read_bytes()
   assert first.label_ids == [1, 2]
   assert first.confidence == [0.5, 1.0]
   # Named twice: once, with the larger confidence.
   assert second.label_ids == [1]
   assert second.confidence == [0.75]
-  assert [e.label_ids for e in items(source, 'test')] == [[2]]
+  assert [e.label_ids for e in read(source, 'test')] == [[2]]
 
 
 def test_ids_and_no_confidence(tmp_path):
@@ -70,7 +60,7 @@ def test_ids_and_no_confidence(tmp_path):
     image_root=tmp_path / 'images',
     eval_fraction=0,
   )
-  (example,) = items(source)
+  (example,) = read(source)
   assert example.label_ids == [2, 0]
   assert example.confidence is None
 
@@ -96,7 +86,7 @@ def test_evaluation_share_is_stable(tmp_path):
     source = CsvSource(
       table(tmp_path, 'image,labels\n' + lines), eval_fraction=0.2
     )
-    return {i[0]: split for split in source.sizes for i in source._items[split]}
+    return {i.source_id: i.split for i in source.items()}
 
   names = [f'folder/{i}.jpg' for i in range(2000)]
   all_of_them = splits(names)
@@ -118,26 +108,69 @@ def test_default_share_and_column_exclude_each_other(tmp_path):
     CsvSource(path, eval_fraction=1)
 
 
-def test_bad_images_come_with_their_reason(tmp_path):
-  save_image(tmp_path / 'good.png')
-  (tmp_path / 'empty.jpg').write_bytes(b'')
+def test_files_come_as_they_are_and_missing_ones_with_a_reason(tmp_path):
   (tmp_path / 'text.jpg').write_text('<html>')
-  save_image(tmp_path / 'cut.jpg', kind='JPEG')
-  data = (tmp_path / 'cut.jpg').read_bytes()
-  (tmp_path / 'cut.jpg').write_bytes(data[:-2])
   (tmp_path / 'folder.jpg').mkdir()
-  names = ['gone.jpg', 'empty.jpg', 'good.png', 'text.jpg', 'cut.jpg']
-  names.append('folder.jpg')
-  lines = ''.join(f'{n},x\n' for n in names)
-  path = table(tmp_path, 'image,labels\n' + lines)
-  gone, empty, good, text, cut, folder = items(CsvSource(path, eval_fraction=0))
+  rows = ''.join(f'{n},x\n' for n in ('gone.jpg', 'text.jpg', 'folder.jpg'))
+  path = table(tmp_path, 'image,labels\n' + rows)
+  gone, text, folder = read(CsvSource(path, eval_fraction=0))
   assert gone == BadRecord('gone.jpg', 'no such file or directory')
-  assert empty == BadRecord('empty.jpg', 'empty file')
-  assert good.source_id == 'good.png'
-  assert text == BadRecord('text.jpg', 'not an image in a known format')
-  assert cut.source_id == 'cut.jpg'
-  assert 'truncated' in cut.reason
+  assert text.encoded == b'<html>'
   assert folder == BadRecord('folder.jpg', 'is a directory')
+
+
+def test_items_are_in_the_order_of_the_table(tmp_path):
+  text = 'image,split,label_ids\nb.png,test,0\na.png,train,1\n\nc.png,test,0\n'
+  source = CsvSource(table(tmp_path, text))
+  assert listed(source) == [
+    ('test', 'b.png', (0,), None),
+    ('train', 'a.png', (1,), None),
+    ('test', 'c.png', (0,), None),
+  ]
+  check_sizes(source)
+  assert not source.has_objects
+
+
+def test_reader_and_items_travel_to_other_processes(tmp_path):
+  save_image(tmp_path / 'a.png')
+  source = CsvSource(table(tmp_path, 'image,labels\na.png,x\n'))
+  (item,) = source.items()
+  reader, again = pickle.loads(pickle.dumps((source.reader, item)))
+  assert reader(again).encoded == (tmp_path / 'a.png').read_bytes()
+
+
+def test_byte_order_mark_windows_line_ends_and_quotes(tmp_path):
+  path = tmp_path / 'table.csv'
+  text = '\ufeffimage, labels\r\n"a, b.png","fig;pear"\r\n\r\nü.png,fig\r\n'
+  path.write_bytes(text.encode('utf-8'))
+  source = CsvSource(path, eval_fraction=0)
+  assert source.hierarchy.names == ['fig', 'pear']
+  assert listed(source) == [
+    ('train', 'a, b.png', (0, 1), None),
+    ('train', 'ü.png', (0,), None),
+  ]
+
+
+def test_options_tell_one_table_from_another(tmp_path):
+  first = CsvSource(table(tmp_path, 'image,labels\na.png,x\n')).options
+  second = CsvSource(table(tmp_path, 'image,labels\nb.png,x\n')).options
+  assert json.loads(json.dumps(first)) == first
+  assert first['csv'] == 'table.csv'
+  assert first['csv_sha256'] != second['csv_sha256']
+
+
+def test_a_long_table_is_not_kept_in_memory(tmp_path):
+  path = tmp_path / 'table.csv'
+  folder = '/'.join(['a_folder_with_a_long_name'] * 9)
+  with open(path, 'w') as f:
+    f.write('image,labels,confidence\n')
+    for i in range(20_000):
+      f.write(f'{folder}/image_{i:08d}.jpg,c{i % 500};d,0.5;1\n')
+  source, count, peak = with_peak(lambda: CsvSource(path))
+  assert count == sum(source.sizes.values()) == 20_000
+  # 8 bytes a row, 501 categories, and two pieces of 1 MiB for the checksum.
+  assert path.stat().st_size > 5e6
+  assert peak < 3.5e6
 
 
 @pytest.mark.parametrize(
@@ -149,7 +182,7 @@ def test_bad_images_come_with_their_reason(tmp_path):
     ('image,labels,labels\n', 'line 1: a column name occurs twice'),
     ('image,labels\n', 'lists no image'),
     ('image,labels\na.png\n', 'line 2: 2 columns expected, got 1'),
-    ('image,labels\na.png,x\n,x\n', 'line 3: the image path is empty'),
+    ('image,labels\na.png,rock\n,rock\n', 'line 3: the image path is empty'),
     ('image,labels\na.png,;\n', "line 2: image 'a.png' has no label"),
     ('image,label_ids\na.png,x\n', "line 2: label id 'x' is no number"),
     ('image,label_ids\na.png,3\n', 'line 2: Label id 3 .* range 0..2'),
@@ -163,9 +196,17 @@ def test_bad_images_come_with_their_reason(tmp_path):
     ('image,labels,split\na.png,rock,a/b\n', "line 2: Split name 'a/b' must"),
     (
       'image,labels\na.png,rock\nb.png,rock\na.png,apple\n',
-      r"line 4: image 'a.png' was listed before \(line 2\)",
+      r"line 4: image 'a.png' was listed before \(.*table.csv, line 2\)",
     ),
     ('image,labels\n"a.png,x\n', r'line \d: '),
+    (
+      'image,labels\na.png,rocks\n',
+      "line 2: Label name 'rocks' is .* 3 categories; the nearest is 'rock'",
+    ),
+    ('image,labels\n../a.png,rock\n', "line 2: the path '../a.png' leaves"),
+    ('image,labels\na/../../b.png,rock\n', 'line 2: the path .* leaves'),
+    ('image,labels\n/etc/a.png,rock\n', 'line 2: the path .* leaves'),
+    (f'image,label_ids\na.png,{"9" * 5000}\n', 'line 2: label id .* no number'),
   ],
 )
 def test_bad_tables(tmp_path, text, message):
@@ -174,6 +215,12 @@ def test_bad_tables(tmp_path, text, message):
     CsvSource(path, labels=labels_file(tmp_path))
   assert str(path) in str(e.value)
   assert '\n' not in str(e.value)
+
+
+def test_an_absurd_id_makes_no_flat_space(tmp_path):
+  path = table(tmp_path, 'image,label_ids\na.png,1\nb.png,1000000000000\n')
+  with pytest.raises(ValueError, match='line 3: label id 1000000000000 is abo'):
+    CsvSource(path)
 
 
 def test_table_in_another_encoding(tmp_path):
@@ -203,7 +250,7 @@ def test_mini_jft_is_the_generator(tmp_path):
     ('train', generator.example),
     ('validation', generator.dense_example),
   ):
-    for i, example in enumerate(source.iterate(split)):
+    for i, example in enumerate(read(source, split)):
       drawn = draw(i)
       assert example.label_ids == list(drawn.given_labels)
       assert example.source_id == drawn.source_id
@@ -220,13 +267,3 @@ def test_mini_jft_without_evaluation_images():
   assert MiniJftSource(1, 0, size=32).sizes == {'train': 1}
   with pytest.raises(ValueError, match='num_images=0'):
     MiniJftSource(0, 1)
-
-
-def test_mini_jft_in_processes_is_the_same():
-  source = MiniJftSource(2 * parallel.CHUNK + 3, 0, seed=1, size=24)
-  alone = items(source)
-  together = list(source.iterate('train', processes=2))
-  assert len(alone) == 2 * parallel.CHUNK + 3
-  assert list(map(dataclasses.astuple, alone)) == list(
-    map(dataclasses.astuple, together)
-  )

@@ -8,7 +8,6 @@ Columns, in any order, named in the first line:
 """
 
 import collections
-import functools
 import math
 import pathlib
 import sys
@@ -23,6 +22,7 @@ COLUMNS = ('image', 'labels', 'label_ids', 'confidence', 'split')
 SEPARATOR = ';'
 # A flat label space by id has every id up to the largest one.
 _MAX_FLAT_ID = 1_000_000
+_MAX_DIGITS = 18
 
 
 class _Row(NamedTuple):
@@ -36,8 +36,8 @@ class _Row(NamedTuple):
 class CsvSource:
   """The pictures that a CSV file lists, in the order of its rows.
 
-  The file is read row by row: once here, to check and count it, and once for
-  each call of `items`. What stays in memory are 8 bytes a row while it is
+  The file is read row by row: here, to check and count it, and again for each
+  call of `items`. What stays in memory are 8 bytes a row while it is
   checked, and the label space.
 
   Args:
@@ -70,13 +70,11 @@ class CsvSource:
     self.name = self._path.stem
     if labels:
       self.hierarchy = hierarchy_lib.Hierarchy.load(labels)
+      self.sizes, _ = self._scan(self._ids)
     else:
-      self.hierarchy = _flat_space(self._path, self._header)
-    if 'label_ids' in self._header:
-      self._to_id = functools.partial(_checked_id, self.hierarchy.num_classes)
-    else:
-      self._to_id = self.hierarchy.index
-    self.sizes = self._count()
+      self.sizes, found = self._scan(_flat_labels)
+      self.hierarchy = _flat_space(self._path, found)
+    self._check_unique()
     self.options = {
       'csv': self._path.name,
       'csv_sha256': manifest.sha256_of_file(self._path),
@@ -93,13 +91,20 @@ class CsvSource:
     return (self._item(row) for row in _rows(self._path, self._header))
 
   def _item(self, row):
-    split = row.split or labelled.split_of(row.image, self._fraction)
+    payload = labelled.merge_labels(self._ids(row), row.confidence)
+    return source.Item(self._split(row), row.image, payload)
+
+  def _split(self, row):
+    return row.split or labelled.split_of(row.image, self._fraction)
+
+  def _ids(self, row):
+    """Returns the label ids of a row."""
     try:
-      ids = list(map(self._to_id, row.labels))
+      if 'label_ids' in self._header:
+        return [_checked_id(self.hierarchy, i) for i in row.labels]
+      return list(map(self.hierarchy.index, row.labels))
     except ValueError as e:
       raise ValueError(f'{row.where}: {e}') from e
-    payload = labelled.merge_labels(ids, row.confidence)
-    return source.Item(split, row.image, payload)
 
   def _checked_fraction(self, fraction):
     if 'split' not in self._header:
@@ -111,21 +116,35 @@ class CsvSource:
       )
     return None
 
-  def _count(self):
-    """Checks all rows and returns {split: number of images}."""
-    sizes = collections.Counter(item.split for item in self.items())
+  def _scan(self, labels_of):
+    """Checks all rows; returns ({split: images}, set of `labels_of(row)`)."""
+    sizes, labels = collections.Counter(), set()
+    for row in _rows(self._path, self._header):
+      labels.update(labels_of(row))
+      sizes[self._split(row)] += 1
     if not sizes:
       raise ValueError(f'{self._path} lists no image.')
+    return {split: sizes[split] for split in sorted(sizes)}, labels
+
+  def _check_unique(self):
+    column = self._header.index('image')
+
+    def images():
+      rows = csv_table.read_rows(self._path)
+      next(rows)
+      for line, fields in rows:
+        if fields:
+          yield (self._path, line), fields[column].strip()
+
     labelled.check_unique(
-      lambda: (row[:2] for row in _rows(self._path, self._header)),
-      f'give all its labels in one line, separated by {SEPARATOR!r}',
+      images, f'give all its labels in one line, separated by {SEPARATOR!r}'
     )
-    return {split: sizes[split] for split in sorted(sizes)}
 
 
 def _read_header(path):
   """Returns the column names; reports those that mean nothing."""
   _, header = next(csv_table.read_rows(path), (1, []))
+  header = [name.strip() for name in header]
   if len(set(header)) != len(header):
     raise ValueError(f'{path}, line 1: a column name occurs twice.')
   if 'image' not in header or ('labels' in header) == ('label_ids' in header):
@@ -175,9 +194,9 @@ def _parse_row(where, header, fields):
 
 
 def _parse_id(where, text):
-  if not (text.isascii() and text.isdigit()):
+  if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
     raise ValueError(
-      f'{where}: label id {text!r} is no number from 0 on; names belong into '
+      f'{where}: label id {text[:40]!r} is no number from 0 on; names belong into '
       'a column called labels.'
     )
   return int(text)
@@ -208,31 +227,33 @@ def _split_field(text):
   return [part.strip() for part in text.split(SEPARATOR) if part.strip()]
 
 
-def _flat_space(path, header):
-  """Returns the label space of the labels that the table has."""
-  uses_ids = 'label_ids' in header
-  found = set()
-  for row in _rows(path, header):
-    if uses_ids and max(row.labels) > _MAX_FLAT_ID:
+def _flat_labels(row):
+  """Returns the labels of a row for a flat space, names or ids."""
+  for label in row.labels:
+    if isinstance(label, int) and label > _MAX_FLAT_ID:
       raise ValueError(
-        f'{row.where}: label id {max(row.labels)} is above {_MAX_FLAT_ID:,}, '
-        'the largest without a label space: give --labels.'
+        f'{row.where}: label id {label} is above {_MAX_FLAT_ID:,}, the '
+        'largest without a label space: give --labels.'
       )
-    found.update(row.labels)
-  if not found:
-    raise ValueError(f'{path} lists no image.')
-  names = list(map(str, range(max(found) + 1))) if uses_ids else sorted(found)
+  return row.labels
+
+
+def _flat_space(path, found):
+  """Returns the label space of the labels that the table has."""
+  by_id = all(isinstance(label, int) for label in found)
+  names = list(map(str, range(max(found) + 1))) if by_id else sorted(found)
   print(
     f'No --labels given: {path} makes a flat label space of {len(names)} '
-    f'categories, {"by id" if uses_ids else "in alphabetical order"}.',
+    f'categories, {"by id" if by_id else "in alphabetical order"}.',
     file=sys.stderr,
   )
   return hierarchy_lib.Hierarchy.flat(names)
 
 
-def _checked_id(num_classes, label_id):
-  if label_id >= num_classes:
+def _checked_id(hierarchy, label_id):
+  if label_id >= hierarchy.num_classes:
     raise ValueError(
-      f'Label id {label_id} is outside the range 0..{num_classes - 1}.'
+      f'Label id {label_id} is outside the range '
+      f'0..{hierarchy.num_classes - 1}.'
     )
   return label_id

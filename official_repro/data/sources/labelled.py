@@ -100,7 +100,7 @@ def check_unique(rows: Callable[[], Iterator[tuple]], advice: str) -> None:
   """Checks that no image is listed twice.
 
   Args:
-    rows: called up to three times; yields (where, image name).
+    rows: called up to three times; yields ((file, line number), image name).
     advice: what to do about it.
 
   Raises:
@@ -109,8 +109,12 @@ def check_unique(rows: Callable[[], Iterator[tuple]], advice: str) -> None:
   found = unique.first_duplicate(lambda: (name for _, name in rows()))
   if found is None:
     return
-  first, second, name = found
-  places = [w for i, (w, _) in enumerate(rows()) if i in (first, second)]
+  *positions, name = found
+  first, second = (
+    f'{file}, line {line}'
+    for i, ((file, line), _) in enumerate(rows())
+    if i in positions
+  )
   raise ValueError(
-    f'{places[1]}: image {name!r} was listed before ({places[0]}); {advice}.'
+    f'{second}: image {name!r} was listed before ({first}); {advice}.'
   )

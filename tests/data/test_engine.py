@@ -1,0 +1,172 @@
+import os
+import pathlib
+import socket
+import threading
+import time
+
+import apache_beam as beam
+import pytest
+from apache_beam.testing import test_pipeline, util
+
+from official_repro.data import beam_local, engine
+
+
+def square(i):
+  return i * i
+
+
+def repeat(i):
+  return [i] * i
+
+
+def counted(i, tally):
+  tally.add()
+  tally.add(i, 'sum')
+  return {'i': i, 'pid': os.getpid()}
+
+
+def out_of_space(i):
+  if i == 3:
+    raise OSError(28, 'No space left on device', '/full/disk')
+  return i
+
+
+def wrong(i):
+  raise ValueError(f'Item {i} is wrong.')
+
+
+def broken(i):
+  raise KeyError('a bug')
+
+
+def slow(i, folder, tally):
+  pathlib.Path(folder, str(i)).touch()
+  for _ in range(1000):
+    tally.add(0)
+    time.sleep(0.05)
+
+
+def pipeline_of(transform, values=range(6)):
+  return lambda pipeline, tally: (
+    pipeline | beam.Create(values) | engine.Map(transform)
+  )
+
+
+def test_transforms():
+  with test_pipeline.TestPipeline(runner=engine.local_runner()) as pipeline:
+    squares = pipeline | beam.Create([1, 2, 3]) | 'S' >> engine.Map(square)
+    many = pipeline | 'C' >> beam.Create([1, 3]) | engine.FlatMap(repeat)
+    util.assert_that(squares, util.equal_to([1, 4, 9]))
+    util.assert_that(many, util.equal_to([1, 3, 3, 3]), label='many')
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_values_and_counters(processes):
+  result = engine.run(
+    lambda pipeline, tally: (
+      pipeline | beam.Create(range(6)) | engine.Map(counted, tally)
+    ),
+    what='test',
+    total=6,
+    processes=processes,
+  )
+  assert sorted(v['i'] for v in result.values) == list(range(6))
+  assert result.counters == {'done': 6, 'sum': 15}
+  pids = {v['pid'] for v in result.values}
+  if processes == 1:
+    assert pids == {os.getpid()}
+  else:
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_errors_keep_class_and_sentence(processes, capfd):
+  with pytest.raises(OSError, match='No space left on device') as e:
+    engine.run(pipeline_of(out_of_space), what='test', processes=processes)
+  assert (e.value.errno, e.value.filename) == (28, '/full/disk')
+  with pytest.raises(ValueError, match=r'^Item \d is wrong\.$'):
+    engine.run(pipeline_of(wrong), what='test', processes=processes)
+  assert capfd.readouterr().err == ''
+
+
+def test_a_bug_is_no_bad_input():
+  with pytest.raises((KeyError, RuntimeError), match='a bug'):
+    engine.run(pipeline_of(broken), what='test', processes=1)
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_an_interrupt_ends_the_workers(processes, tmp_path, monkeypatch):
+  # Raised in the main thread, as a signal handler does.
+  def interrupt(self, timeout=None, join=threading.Thread.join):
+    join(self, timeout)
+    if any(tmp_path.iterdir()) and not interrupted:
+      interrupted.append(True)
+      raise KeyboardInterrupt
+
+  interrupted = []
+  monkeypatch.setattr(threading.Thread, 'join', interrupt)
+  start = time.monotonic()
+  with pytest.raises(KeyboardInterrupt):
+    engine.run(
+      lambda pipeline, tally: (
+        pipeline
+        | beam.Create(range(2))
+        | engine.Map(slow, str(tmp_path), tally)
+      ),
+      what='test',
+      processes=processes,
+    )
+  assert time.monotonic() - start < 40  # the items would take 50 s and more
+
+
+def test_unknown_flags_and_runners():
+  run = lambda *args: engine.run(
+    pipeline_of(square), what='test', beam_args=args
+  )
+  with pytest.raises(ValueError, match='Unknown flag --rnner=3'):
+    run('--runner=DirectRunner', '--rnner=3')
+  with pytest.raises(ValueError, match='Unexpected pipeline runner: NoSuch'):
+    run('--runner=NoSuch')
+  assert sorted(run('--runner=DirectRunner').values) == [0, 1, 4, 9, 16, 25]
+
+
+def test_another_runner_and_its_work_dir(tmp_path):
+  result = engine.run(
+    lambda pipeline, tally: (
+      pipeline | beam.Create(range(6)) | engine.Map(counted, tally)
+    ),
+    what='test',
+    beam_args=(
+      '--runner=PortableRunner',
+      '--job_endpoint=embed',
+      '--environment_type=LOOPBACK',
+    ),
+    work_dir=tmp_path,
+  )
+  assert sorted(v['i'] for v in result.values) == list(range(6))
+  assert result.counters == {'done': 6, 'sum': 15}
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_local_workers_listen_on_this_machine_only(monkeypatch):
+  ports = []
+  listen = beam_local.grpc.server
+
+  def server(*args, **kwargs):
+    made = listen(*args, **kwargs)
+    add = made.add_insecure_port
+
+    def remember(address):
+      ports.append((address, add(address)))
+      return ports[-1][1]
+
+    made.add_insecure_port = remember
+    return made
+
+  monkeypatch.setattr(beam_local.grpc, 'server', server)
+  engine.run(pipeline_of(square), what='test', processes=2)
+  assert ports
+  assert {a.rsplit(':', 1)[0] for a, _ in ports} == {'127.0.0.1'}
+  with socket.socket() as s:  # and they are closed afterwards
+    assert s.connect_ex(('127.0.0.1', ports[0][1])) != 0

@@ -3,37 +3,23 @@ r"""Builds a data folder: images and labels to TFRecord shards.
 python -m official_repro.build_records --source=mini_jft --output=DIR \
     --num_images=10000 --eval_images=1000
 python -m official_repro.build_records --source=csv --output=DIR \
-    --csv=FILE --labels=labels.tsv
+    --csv=FILE --labels=labels.tsv --resize=340
+
+The other sources and their flags: README, "Your own images".
 """
 
 import signal
 
 from absl import flags
 
+from official_repro import source_flags
 from official_repro.core import flags as core_flags
-from official_repro.data import build, sources
-
-_SOURCES = ('mini_jft', 'csv')
-# Flags that only one source reads; setting another's is an error.
-_FLAGS_OF = {
-  'mini_jft': (
-    'num_images',
-    'eval_images',
-    'clean_images',
-    'seed',
-    'image_size',
-    'noise',
-    'missing',
-    'num_classes',
-  ),
-  'csv': ('csv', 'labels', 'image_root', 'eval_fraction'),
-}
+from official_repro.data import build
 
 
 def define_flags() -> None:
   """Defines the flags of this binary."""
   d = flags
-  d.DEFINE_enum('source', None, _SOURCES, 'Where the images come from.')
   d.DEFINE_string('output', None, 'Data folder to write.')
   d.DEFINE_integer(
     'num_shards',
@@ -58,37 +44,7 @@ def define_flags() -> None:
   )
   d.DEFINE_bool('overwrite', False, 'Replace the data set in --output.')
   core_flags.define_beam_flags()
-  _define_source_flags()
-
-
-def _define_source_flags():
-  d = flags
-  d.DEFINE_integer('num_images', 10000, 'mini_jft: training images.')
-  d.DEFINE_integer('eval_images', 1000, 'mini_jft: evaluation images.')
-  d.DEFINE_integer(
-    'clean_images',
-    0,
-    'mini_jft: training images that also make the split clean, with all their '
-    'true labels, so that the report can tell how noisy the others are.',
-  )
-  d.DEFINE_integer('seed', 0, 'mini_jft: which world is drawn.')
-  d.DEFINE_integer('image_size', 72, 'mini_jft: side in pixels.')
-  d.DEFINE_float('noise', 0.2, 'mini_jft: share of wrong labels.')
-  d.DEFINE_float(
-    'missing', 0.5, 'mini_jft: chance that an object stays without label.'
-  )
-  d.DEFINE_integer(
-    'num_classes', None, 'mini_jft: categories in all. Default: all there are.'
-  )
-  d.DEFINE_string('csv', None, 'csv: table with the columns image, labels.')
-  d.DEFINE_string('labels', None, 'csv: labels.tsv. Default: a flat space.')
-  d.DEFINE_string('image_root', None, "csv: default: the table's folder.")
-  d.DEFINE_float(
-    'eval_fraction',
-    None,
-    'csv: share of the images for evaluation, by a hash of the path. '
-    'Default: 0.1, or the column split.',
-  )
+  source_flags.define_source_flags()
 
 
 def main(argv) -> None:
@@ -100,7 +56,7 @@ def main(argv) -> None:
       raise ValueError(f'Flag --{name} is missing; --help lists the flags.')
   signal.signal(signal.SIGTERM, _stop)
   report = build.build(
-    _make_source(values),
+    source_flags.make_source(),
     values.output,
     num_shards=values.num_shards,
     fill=values.fill,
@@ -115,35 +71,6 @@ def main(argv) -> None:
 def _stop(*_):
   raise core_flags.StoppedError(
     'Stopped; the same command goes on with the shards that are not finished.'
-  )
-
-
-def _make_source(values):
-  for source, names in _FLAGS_OF.items():
-    wrong = [n for n in names if values[n].present]
-    if source != values.source and wrong:
-      raise ValueError(
-        f'Flag --{wrong[0]} belongs to --source={source}, '
-        f'not to --source={values.source}.'
-      )
-  if values.source == 'mini_jft':
-    return sources.MiniJftSource(
-      values.num_images,
-      values.eval_images,
-      values.clean_images,
-      seed=values.seed,
-      size=values.image_size,
-      noise=values.noise,
-      missing=values.missing,
-      num_classes=values.num_classes,
-    )
-  if not values.csv:
-    raise ValueError('Flag --csv is missing: name the table of the images.')
-  return sources.CsvSource(
-    values.csv,
-    labels=values.labels,
-    image_root=values.image_root,
-    eval_fraction=values.eval_fraction,
   )
 
 

@@ -20,7 +20,10 @@ def define_flags() -> None:
   d = flags
   d.DEFINE_string('data_dir', None, 'Folder with dataset.json.')
   d.DEFINE_string(
-    'output', None, f'Folder for {REPORT}, which lists all that is wrong.'
+    'output',
+    None,
+    f'Folder for {REPORT}, which lists all that is wrong. With --runner it has '
+    'to be one that all workers reach.',
   )
   d.DEFINE_integer('max_listed', 100, 'How much of it to print.', lower_bound=0)
   core_flags.define_beam_flags()
@@ -35,7 +38,9 @@ def main(argv) -> None:
   values = flags.FLAGS
   if not values.data_dir:
     raise ValueError('Which data folder? python -m official_repro.verify DIR')
-  result = verify.verify(values.data_dir, **core_flags.beam_options())
+  result = verify.verify(
+    values.data_dir, work_dir=values.output, **core_flags.beam_options()
+  )
   findings = result.findings
   if values.output:
     _write(pathlib.Path(values.output), findings)

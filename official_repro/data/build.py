@@ -11,7 +11,6 @@ from typing import Optional
 
 from official_repro.data import (
   audit,
-  engine,
   label_noise,
   manifest,
   parallel,
@@ -216,7 +215,10 @@ def _planned(source, folder, num_shards, identity, overwrite):
 
 
 def _make_shards(source, tasks, job, processes, beam_args):
+  # Beam takes seconds to import, which wrong use need not wait for.
   import apache_beam as beam
+
+  from official_repro.data import engine
 
   total = sum(source.sizes.values())
   if processes is None and total < _FEW_IMAGES:
@@ -327,15 +329,10 @@ def _write_rest(source, folder, made, bad, info):
 
 
 def _write_report(source, output_dir, reports, info, processes, beam_args):
-  noise = None
-  if {label_noise.NOISY_SPLIT, label_noise.CLEAN_SPLIT} <= set(reports):
-    noise = label_noise.noise_estimate(
-      output_dir,
-      label_noise.NOISY_SPLIT,
-      label_noise.CLEAN_SPLIT,
-      processes=processes,
-      beam_args=beam_args,
-    )
+  few = sum(r.records for r in reports.values()) < _FEW_IMAGES
+  noise = label_noise.default_estimate(
+    output_dir, processes=1 if few else processes, beam_args=beam_args
+  )
   content = audit.audit(
     {split: r.stats for split, r in reports.items()},
     source.hierarchy,

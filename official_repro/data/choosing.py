@@ -138,7 +138,15 @@ def make_subset(
   if choice.labels is not None:
     hierarchy, label_map = vocabulary.restrict(dataset.hierarchy, choice.labels)
     wanted = subsets.compose(dataset.label_map, label_map) != vocabulary.NONE
-  keep, damaged = _scan(dataset, choice, wanted, processes, beam_args)
+  keep, damaged = _scan(
+    dataset,
+    choice,
+    wanted,
+    processes=processes,
+    beam_args=beam_args,
+    # Workers elsewhere leave what they find where the subset will be.
+    work_dir=output_dir if beam_args else None,
+  )
   if not any(mask.any() for mask in keep[choice.split]):
     raise ValueError(
       f'Nothing is left of the {whole.records:,} records of split '
@@ -185,7 +193,7 @@ class _Scan:
   tally: Any
 
 
-def _scan(dataset, choice, wanted, processes, beam_args):
+def _scan(dataset, choice, wanted, **engine_options):
   """Returns ({split: [bool [records] of each shard]}, damaged records)."""
   splits = [
     split
@@ -206,8 +214,7 @@ def _scan(dataset, choice, wanted, processes, beam_args):
     ),
     what='choosing records',
     total=sum(split.records for split in splits),
-    processes=processes,
-    beam_args=beam_args,
+    **engine_options,
   )
   keep = {s.name: [None] * len(s.shards) for s in splits}
   hashes = [None] * len(dataset.splits[choice.split].shards)

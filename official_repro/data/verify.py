@@ -59,6 +59,7 @@ def verify(
   *,
   processes: Optional[int] = None,
   beam_args: Sequence[str] = (),
+  work_dir=None,
 ) -> Result:
   """Checks every file and every record of a data folder.
 
@@ -69,6 +70,7 @@ def verify(
       the whole of the shards that they are in.
     processes: of the local runner; None: one per core.
     beam_args: Beam's flags; empty: local.
+    work_dir: see `engine.run`.
 
   Raises:
     FileNotFoundError, ValueError: there is no dataset.json that can be read.
@@ -86,7 +88,9 @@ def verify(
   shards = [
     (s.name, i, x) for s in splits.values() for i, x in enumerate(s.shards)
   ]
-  run = functools.partial(engine.run, processes=processes, beam_args=beam_args)
+  run = functools.partial(
+    engine.run, processes=processes, beam_args=beam_args, work_dir=work_dir
+  )
   result = run(
     functools.partial(
       _construct, shards=shards, rules=rules, label_map=label_map

@@ -1,6 +1,5 @@
 """A source made of lists, and helpers to look at what was built."""
 
-
 from official_repro.data import records, sources
 from official_repro.data.hierarchy import Hierarchy
 
@@ -59,5 +58,3 @@ def read(data_dir, split='train'):
 
 def names(folder):
   return sorted(p.name for p in folder.iterdir())
-
-

@@ -1,64 +1,19 @@
 import csv
-import json
+import io
 import os
-import signal
 import subprocess
 import sys
-import time
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from official_repro.data import build, examples, parallel, records, sources
+from official_repro.data import records
 from official_repro.data.hierarchy import Hierarchy
 from tests.conftest import shared_path
-
-FRUIT = Hierarchy(
-  range(4),
-  ['food', 'fruit', 'apple', 'rock'],
-  [(), (0,), (1,), ()],
-  [1.0] * 4,
-)
-
-
-class FakeSource:
-  """Examples and BadRecords from lists."""
-
-  name = 'fake'
-  hierarchy = FRUIT
-  options = {'kind': 'test'}  # noqa: RUF012
-
-  def __init__(self, **splits):
-    self._splits = splits
-    self.sizes = {name: len(items) for name, items in splits.items()}
-
-  def iterate(self, split, processes=1):
-    for item in self._splits[split]:
-      if isinstance(item, BaseException):
-        raise item
-      yield item
-
-
-def make(i, label_ids=(2,), confidence=None):
-  return examples.Example(
-    b'image', 2, 3, f'id-{i}', list(label_ids), confidence=confidence
-  )
-
-
-def bad(i):
-  return sources.BadRecord(f'bad-{i}', 'empty file')
-
-
-def read(data_dir, split='train'):
-  return [
-    records.decode_example(r) for r in records.iterate_records(data_dir, split)
-  ]
-
-
-def names(folder):
-  return sorted(p.name for p in folder.iterdir())
+from tests.data.fakes import names, read
 
 
 def run(*arguments, **kwargs):
@@ -69,165 +24,6 @@ def run(*arguments, **kwargs):
     check=False,
     **kwargs,
   )
-
-
-def test_labels_are_filled_in_and_counted(tmp_path):
-  source = FakeSource(
-    train=[make(0, [2]), make(1, [3, 1]), make(2, [0])],
-    validation=[make(0, [3])],
-  )
-  report = build.build(source, tmp_path / 'out', num_shards=1)
-  read_back = read(tmp_path / 'out')
-  assert [e.label_ids for e in read_back] == [[0, 1, 2], [0, 1, 3], [0]]
-  assert [e.given_label_ids for e in read_back] == [[2], [3, 1], [0]]
-  train = report.splits['train']
-  assert (train.records, train.shards, train.bad) == (3, 1, 0)
-  assert (train.given_labels, train.filled_labels) == (4, 7)
-  shard = records.Dataset.load(tmp_path / 'out').split('train').shards[0]
-  assert train.bytes == shard.path.stat().st_size
-  # 4 / 3 = 1.33 and 7 / 3 = 2.33 labels per image.
-  assert 'train: 3 records in 1 shard(s)' in str(report)
-  assert '1.33 given, 2.33 filled in; 0 bad' in str(report)
-  assert '4 records in' in str(report)
-
-
-def test_without_fill(tmp_path):
-  build.build(FakeSource(train=[make(0)]), tmp_path / 'out', fill=False)
-  (example,) = read(tmp_path / 'out')
-  assert example.label_ids == example.given_label_ids == [2]
-  info = records.Dataset.load(tmp_path / 'out').info
-  assert info == {'source': 'fake', 'options': {'kind': 'test', 'fill': False}}
-
-
-def test_confidence_of_an_ancestor_is_the_largest_below(tmp_path):
-  source = FakeSource(train=[make(0, [3, 2, 1], [0.25, 0.75, 0.5])])
-  build.build(source, tmp_path / 'out')
-  (example,) = read(tmp_path / 'out')
-  # food and fruit: max(.75 of apple, .5 of fruit itself).
-  assert example.label_ids == [0, 1, 2, 3]
-  assert example.confidence == [0.75, 0.75, 0.75, 0.25]
-  assert example.given_label_ids == [3, 2, 1]
-
-
-def test_bad_images_are_listed_and_left_out(tmp_path):
-  source = FakeSource(train=[make(0), bad(1), make(2)], test=[make(0)])
-  report = build.build(source, tmp_path / 'out', max_bad=0.25)
-  assert [e.source_id for e in read(tmp_path / 'out')] == ['id-0', 'id-2']
-  assert report.splits['train'].bad == 1
-  assert 'bad_records.csv' in str(report)
-  with open(tmp_path / 'out' / 'bad_records.csv', newline='') as f:
-    assert list(csv.reader(f)) == [
-      ['split', 'source_id', 'reason'],
-      ['train', 'bad-1', 'empty file'],
-    ]
-
-
-def test_too_many_bad_images_stop_the_build(tmp_path):
-  # The third of four would do, at a quarter allowed it is the second.
-  source = FakeSource(train=[bad(0), make(1), bad(2), RuntimeError()])
-  with pytest.raises(ValueError, match='2 of 4 images .* --max_bad=0.25') as e:
-    build.build(source, tmp_path / 'out', max_bad=0.25)
-  assert "'bad-2' (empty file)" in str(e.value)
-  assert names(tmp_path) == ['out.bad_records.csv']
-  assert str(tmp_path / 'out.bad_records.csv') in str(e.value)
-
-
-def test_a_split_without_a_usable_image(tmp_path):
-  source = FakeSource(train=[make(0)], validation=[bad(0)])
-  with pytest.raises(ValueError, match="'validation' has no usable image"):
-    build.build(source, tmp_path / 'out', max_bad=1)
-  assert names(tmp_path) == ['out.bad_records.csv']
-
-
-@pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize('exists', [False, True])
-def test_a_failed_build_leaves_no_trace(tmp_path, error, exists):
-  output = tmp_path / 'deep' / 'out'
-  if exists:
-    output.mkdir(parents=True)
-    (output / 'notes.txt').write_text('mine')
-  source = FakeSource(train=[make(0)], validation=[make(0), error()])
-  with pytest.raises(error):
-    build.build(source, output)
-  assert output.exists() == exists
-  if exists:
-    assert names(output) == ['notes.txt']
-
-
-def test_an_existing_data_set_is_safe(tmp_path):
-  build.build(FakeSource(train=[make(0)]), tmp_path)
-  before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-  with pytest.raises(ValueError, match='holds a data set already'):
-    build.build(FakeSource(train=[make(1)]), tmp_path)
-  with pytest.raises(RuntimeError):
-    build.build(
-      FakeSource(train=[make(1), RuntimeError()]), tmp_path, overwrite=True
-    )
-  assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
-
-
-def test_overwrite_replaces_all_of_it(tmp_path):
-  (tmp_path / 'notes.txt').write_text('mine')
-  old = FakeSource(train=[*map(make, range(4)), bad(0)], test=[make(0)])
-  build.build(old, tmp_path, num_shards=4, max_bad=1)
-  new = FakeSource(train=[make(7), make(8)])
-  build.build(new, tmp_path, num_shards=2, overwrite=True)
-  assert [e.source_id for e in read(tmp_path)] == ['id-7', 'id-8']
-  assert names(tmp_path) == [
-    'dataset.json',
-    'labels.tsv',
-    'notes.txt',
-    'train-00000-of-00002.offsets',
-    'train-00000-of-00002.tfrecord',
-    'train-00001-of-00002.offsets',
-    'train-00001-of-00002.tfrecord',
-  ]
-
-
-def test_a_build_under_way_or_killed_is_noticed(tmp_path):
-  (tmp_path / '.building').mkdir()
-  source = FakeSource(train=[make(0)])
-  with pytest.raises(ValueError, match='another build is under way'):
-    build.build(source, tmp_path)
-  build.build(source, tmp_path, overwrite=True)
-  assert '.building' not in names(tmp_path)
-  assert len(read(tmp_path)) == 1
-
-
-def test_max_bad_is_a_share(tmp_path):
-  with pytest.raises(ValueError, match='from 0 to 1, got 2'):
-    build.build(FakeSource(train=[make(0)]), tmp_path / 'out', max_bad=2)
-
-
-def test_progress_line(capsys):
-  now = [0.0]
-  progress = parallel.Progress('train', 7200, clock=lambda: now[0])
-  for seconds, done in ((9, 90), (12, 120), (20, 200), (24, 240)):
-    now[0] = seconds
-    progress.update(done)
-  # At 10/s, 7,080 records take 708 s and 6,960 take 696 s.
-  assert capsys.readouterr().err.splitlines() == [
-    'train: 120 of 7,200 records, 10/s, 0:11:48 left',
-    'train: 240 of 7,200 records, 10/s, 0:11:36 left',
-  ]
-
-
-def _square(i):
-  return i * i
-
-
-def _die(i):
-  os._exit(1)
-
-
-def test_ordered_map():
-  items = range(5 * parallel.CHUNK + 1)
-  expected = [i * i for i in items]
-  assert list(parallel.ordered_map(_square, items, 1)) == expected
-  assert list(parallel.ordered_map(_square, items, 2)) == expected
-  assert list(parallel.ordered_map(_square, [], 2)) == []
-  with pytest.raises(OSError, match='worker process was killed'):
-    list(parallel.ordered_map(_die, items, 2))
 
 
 def test_omniglot_through_the_binary(tmp_path):
@@ -308,7 +104,10 @@ def test_mini_jft_through_the_binary_does_not_depend_on_processes(tmp_path):
     (['--source=csv', '--output=o', '--noise=1'], '--noise belongs to'),
     (['--source=mini_jft', '--output=o', '--image_size=4'], 'got 4'),
     (['--sorce=csv'], 'did you mean --source?'),
-    (['--source=tsv'], 'tsv'),
+    (['--source=tsv', '--output=o'], 'Unknown --source=tsv'),
+    (['--source=coco', '--output=o'], 'Flag --image_root is missing'),
+    (['--source=voc', '--output=o'], 'Flag --image_sets is missing'),
+    (['--source=tfds:x', '--output=o', '--seed=1'], '--seed belongs to'),
     (['--source=mini_jft', '--output=o', '--max_bad=3'], 'max_bad'),
   ],
 )
@@ -330,8 +129,8 @@ def test_too_many_bad_files_through_the_binary(tmp_path):
   options.append(f'--output={tmp_path / "out"}')
   done = run(*options)
   assert done.returncode == 1
-  assert 'Error: 1 of 2 images are bad' in done.stderr
-  assert not (tmp_path / 'out').exists()
+  assert 'Error: 1 of 2 images are bad, more than --max_bad=0.01' in done.stderr
+  assert not list((tmp_path / 'out').glob('*.tfrecord'))
   assert (tmp_path / 'out.bad_records.csv').exists()
   done = run(*options, '--max_bad=0.5')
   assert done.returncode == 0, done.stderr
@@ -339,22 +138,152 @@ def test_too_many_bad_files_through_the_binary(tmp_path):
   assert 'b.png,no such file or directory' in listed
 
 
-def test_a_stopped_build_cleans_up(tmp_path):
-  output = tmp_path / 'out'
-  command = ['--source=mini_jft', f'--output={output}', '--num_images=1000000']
-  process = subprocess.Popen(
-    [sys.executable, '-m', 'official_repro.build_records', *command]
+def photo(height=480, width=640, seed=0):
+  """A smooth picture with some grain, as a PIL image."""
+  rng = np.random.default_rng(seed)
+  coarse = rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)
+  image = Image.fromarray(coarse).resize((width, height), Image.BICUBIC)
+  noise = rng.normal(0, 8, (height, width, 1))
+  return Image.fromarray(
+    np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)
   )
-  deadline = time.monotonic() + 60
-  while not (output / '.building').exists() and time.monotonic() < deadline:
-    time.sleep(0.05)
-  time.sleep(1)
-  process.send_signal(signal.SIGTERM)
-  assert process.wait(timeout=60) == 143
-  assert names(tmp_path) == []
 
 
-def test_manifest_is_readable_json(tmp_path):
-  build.build(FakeSource(train=[make(0)]), tmp_path)
-  content = json.loads((tmp_path / 'dataset.json').read_text())
-  assert list(content) == ['name', 'version', 'label_space', 'splits', 'info']
+def jpeg(image, **options):
+  out = io.BytesIO()
+  image.save(out, 'JPEG', **{'quality': 90, **options})
+  return out.getvalue()
+
+
+def png(image):
+  out = io.BytesIO()
+  image.save(out, 'PNG')
+  return out.getvalue()
+
+
+def giant_png(side=20_000):
+  """A 1-bit PNG of side x side pixels in a few kilobytes."""
+
+  def chunk(kind, data):
+    body = kind + data
+    crc = zlib.crc32(body).to_bytes(4, 'big')
+    return len(data).to_bytes(4, 'big') + body + crc
+
+  row = b'\0' * (1 + side // 8)
+  packer = zlib.compressobj(9)
+  pixels = b''.join(packer.compress(row) for _ in range(side))
+  size = side.to_bytes(4, 'big') * 2
+  return (
+    b'\x89PNG\r\n\x1a\n'
+    + chunk(b'IHDR', size + bytes([1, 0, 0, 0, 0]))
+    + chunk(b'IDAT', pixels + packer.flush())
+    + chunk(b'IEND', b'')
+  )
+
+
+def folder_of(tmp_path, files):
+  """Writes {name: bytes} and a table that lists them; returns the flags."""
+  (tmp_path / 'images').mkdir()
+  for name, data in files.items():
+    (tmp_path / 'images' / name).write_bytes(data)
+  rows = ['image,labels', *(f'{name},thing' for name in files)]
+  (tmp_path / 'table.csv').write_text('\n'.join(rows) + '\n')
+  return [
+    '--source=csv',
+    f'--csv={tmp_path / "table.csv"}',
+    f'--image_root={tmp_path / "images"}',
+    '--eval_fraction=0',
+    f'--output={tmp_path / "out"}',
+  ]
+
+
+@pytest.mark.parametrize('resize', [(), ('--resize=340',)])
+def test_bad_and_odd_files(tmp_path, resize):
+  good = jpeg(photo())
+  files = {
+    'good.jpg': good,
+    'png_named.jpg': png(photo(60, 80)),
+    'cmyk.jpg': jpeg(photo(60, 80).convert('CMYK')),
+    'truncated.jpg': good[: len(good) // 2],
+    'empty.jpg': b'',
+    'giant.png': giant_png(),
+    'text.jpg': b'no picture at all',
+  }
+  flags = [*folder_of(tmp_path, files), '--max_bad=0.7', *resize]
+  done = run(*flags)
+  assert done.returncode == 0, done.stderr
+  found = {e.source_id: e for e in read(tmp_path / 'out')}
+  assert sorted(found) == ['cmyk.jpg', 'good.jpg', 'png_named.jpg']
+  assert found['png_named.jpg'].encoded == files['png_named.jpg']
+  with Image.open(io.BytesIO(found['cmyk.jpg'].encoded)) as image:
+    assert (image.mode, image.size) == ('RGB', (80, 60))
+  listed = (tmp_path / 'out' / 'bad_records.csv').read_text().splitlines()
+  reasons = dict(line.split(',', 2)[1:] for line in listed[1:])
+  assert sorted(reasons) == [
+    'empty.jpg',
+    'giant.png',
+    'text.jpg',
+    'truncated.jpg',
+  ]
+  assert reasons['empty.jpg'] == 'empty file'
+  assert '20000' in reasons['giant.png'].replace(',', '')
+
+
+def test_resize_stores_the_size_of_training(tmp_path):
+  files = {
+    f'{i}.jpg': jpeg(photo(*size, seed=i))
+    for i, size in enumerate([(480, 640), (300, 900), (200, 100)])
+  }
+  done = run(*folder_of(tmp_path, files), '--resize=340')
+  assert done.returncode == 0, done.stderr
+  found = {e.source_id: e for e in read(tmp_path / 'out')}
+  sizes = {name: (e.height, e.width) for name, e in found.items()}
+  assert sizes == {
+    '0.jpg': (340, 340),
+    '1.jpg': (300, 340),
+    '2.jpg': (200, 100),
+  }
+  for name, example in found.items():
+    with Image.open(io.BytesIO(example.encoded)) as image:
+      assert (image.format, image.size[::-1]) == ('JPEG', sizes[name])
+  assert found['2.jpg'].encoded == files['2.jpg']
+  before = sum(map(len, files.values()))
+  after = sum(len(e.encoded) for e in found.values())
+  assert after < before
+  assert (
+    f'pictures {before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB after'
+    in done.stdout
+  )
+  assert records.Dataset.load(tmp_path / 'out').info['options']['resize'] == 340
+
+
+def test_bad_tables_end_in_one_sentence(tmp_path):
+  picture = png(photo(6, 8))
+  flags = folder_of(tmp_path, {'a.png': picture, 'b.png': picture})
+  Hierarchy.flat(['apple', 'rock']).save(tmp_path / 'labels.tsv')
+  flags.append(f'--labels={tmp_path / "labels.tsv"}')
+  for table, message in (
+    ('image,labels\na.png,aple\n', 'apple'),
+    ('image,labels\na.png,rock\nb.png,rock\na.png,apple\n', 'a.png'),
+    ('image,labels\n../a.png,rock\n', 'leaves the image folder'),
+    ('image,labels\n/etc/a.png,rock\n', 'leaves the image folder'),
+  ):
+    (tmp_path / 'table.csv').write_text(table)
+    done = run(*flags)
+    assert done.returncode == 1
+    assert message in done.stderr, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_table_from_a_spreadsheet(tmp_path):
+  # A byte order mark and Windows line ends.
+  flags = folder_of(tmp_path, {'a.png': png(photo(6, 8))})
+  (tmp_path / 'table.csv').write_bytes(
+    '\ufeffimage,labels\r\na.png,Löwe\r\n'.encode()
+  )
+  done = run(*flags)
+  assert done.returncode == 0, done.stderr
+  (example,) = read(tmp_path / 'out')
+  space = records.Dataset.load(tmp_path / 'out').hierarchy
+  assert [space.names[i] for i in example.label_ids] == ['Löwe']

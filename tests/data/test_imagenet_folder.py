@@ -1,4 +1,5 @@
 import json
+import os
 import zipfile
 
 import pytest
@@ -208,6 +209,17 @@ def test_bad_folders(tmp_path, paths, options, message):
   with pytest.raises(ValueError, match=message) as e:
     ImagenetFolderSource(root, **options)
   assert '\n' not in str(e.value)
+
+
+def test_a_file_name_that_is_not_utf8(tmp_path):
+  root = folder(tmp_path, 'a/1.jpg')
+  try:
+    with open(os.fsencode(root / 'a') + b'/\xff.jpg', 'wb'):
+      pass
+  except OSError:
+    pytest.skip('this file system takes UTF-8 names only')
+  with pytest.raises(ValueError, match='is not UTF-8; rename the file'):
+    ImagenetFolderSource(root)
 
 
 def test_missing_folders(tmp_path):

@@ -168,9 +168,9 @@ def test_a_long_table_is_not_kept_in_memory(tmp_path):
       f.write(f'{folder}/image_{i:08d}.jpg,c{i % 500};d,0.5;1\n')
   source, count, peak = with_peak(lambda: CsvSource(path))
   assert count == sum(source.sizes.values()) == 20_000
-  # 8 bytes a row, 501 categories, and two pieces of 1 MiB for the checksum.
+  # 8 bytes a row, 501 categories, and a few pieces of 1 MiB for the checksum.
   assert path.stat().st_size > 5e6
-  assert peak < 3.5e6
+  assert peak < 4e6
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,13 @@ from official_repro.data import mini
 from official_repro.data.sources import BadRecord, labelled
 from official_repro.data.sources.tencent_lists import TencentSource
 from tests.conftest import shared_path
-from tests.data.sources_helpers import check_sizes, listed, read, save_image
+from tests.data.sources_helpers import (
+  check_sizes,
+  listed,
+  read,
+  save_image,
+  with_peak,
+)
 
 HEADER = (
   'category_index\tcategory_id\tindex_of_parent_category\tcategory name\n'
@@ -75,6 +81,18 @@ def test_not_utf8(tmp_path):
   path.write_bytes(b'a.png\t1:1\n\xff.png\t1:1\n')
   with pytest.raises(ValueError, match='not UTF-8'):
     TencentSource(path, dictionary)
+
+
+def test_a_long_list_is_not_kept_in_memory(tmp_path):
+  path, dictionary = files(tmp_path, '')
+  with open(path, 'w') as f:
+    for i in range(20_000):
+      f.write(f'{i:0250}.jpg\t1:0.5\t2:1\n')
+  source, count, peak = with_peak(lambda: TencentSource(path, dictionary))
+  assert count == sum(source.sizes.values()) == 20_000
+  # 8 bytes a line, and a few pieces of 1 MiB for the checksum.
+  assert path.stat().st_size > 5e6
+  assert peak < 4e6
 
 
 def real(name):

@@ -196,8 +196,8 @@ def _parse_row(where, header, fields):
 def _parse_id(where, text):
   if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
     raise ValueError(
-      f'{where}: label id {text[:40]!r} is no number from 0 on; names belong into '
-      'a column called labels.'
+      f'{where}: label id {text[:40]!r} is no number from 0 on; names belong '
+      'into a column called labels.'
     )
   return int(text)
 

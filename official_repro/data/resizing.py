@@ -10,6 +10,9 @@ import math
 import cv2
 import numpy as np
 
+# There are as many workers as cores: threads inside OpenCV would only
+# cost them time.
+cv2.setNumThreads(1)
 # Beyond this scale averaging over all pixels is nearer to the ideal than three
 # of them are.
 _MAX_FILTERED_SCALE = 2.5

@@ -345,6 +345,29 @@ def test_only_the_damaged_record_is_left_out(tmp_path, damage, record):
   assert reader.skipped == 1
 
 
+def test_a_length_beyond_the_end_takes_no_memory(tmp_path):
+  shard = write(tmp_path).shards[0]
+  data = bytearray(shard.path.read_bytes())
+  length = struct.pack('<Q', 2**60)
+  crc = struct.pack('<I', crc32c.masked_crc32c(length))
+  start = shard.offsets()[2]
+  data[start : start + 12] = length + crc
+  shard.path.write_bytes(data)
+  assert read_ids(tmp_path)[1].damaged == [(shard.file, 2)]
+
+
+def test_records_at_offsets(tmp_path):
+  shard = write(tmp_path).shards[0]
+  everything = list(records.read_shard(shard))
+  offsets = shard.offsets()[[1, 3]]
+  for read_on in (True, False):
+    got = list(records.read_at(shard.path, offsets, read_on))
+    assert got == [everything[1], everything[3]]
+  assert shard.rows().tolist() == [
+    [i, offset] for i, offset in enumerate(shard.offsets())
+  ]
+
+
 @pytest.mark.parametrize('cut', [1, 4, 30, 'at the boundary'])
 def test_truncated_last_record(tmp_path, cut):
   shard = write(tmp_path).shards[0]

@@ -120,6 +120,10 @@ def test_nothing_to_reduce_returns_the_pixels():
   assert resizing.reduce(pixels, 30, 20) is pixels
 
 
+def test_a_worker_does_not_take_the_cores_of_others():
+  assert cv2.getNumThreads() == 1
+
+
 @pytest.mark.parametrize('size', [(31, 20), (30, 21), (0, 20)])
 def test_enlarging_is_refused(size):
   with pytest.raises(ValueError, match='30 x 20 cannot be reduced to'):

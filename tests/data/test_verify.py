@@ -369,7 +369,7 @@ def test_the_binary(folder, tmp_path):
   table = (tmp_path / 'out' / 'verify.csv').read_text().splitlines()
   assert table[0] == 'file,record,source_id,what'
   assert len(table) == 7
-  assert table[2].startswith(f'{name},0,,no sound record')
+  assert table[2].startswith(f'{name},0,,"no sound record')
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def _split_folders(root, names):
     names = found
   splits = {}
   for folder in sorted(names):
-    source.check_relative(folder, '--splits')
+    source.check_relative(folder, '--split_folders')
     if not (root / folder).is_dir():
       raise FileNotFoundError(f'There is no split folder {root / folder}.')
     split = SPLIT_FOLDERS.get(folder.lower(), folder)
@@ -209,9 +209,9 @@ def _image_files(root, folder, nested, report):
   if folders and not nested:
     raise ValueError(
       f'{root}: the class folder {folder!r} holds a folder, '
-      f'{min(folders)!r}: name the splits with --splits if the folders at the '
-      'top are splits, or add --nested if the pictures in it are of class '
-      f'{os.path.basename(folder)!r} too.'
+      f'{min(folders)!r}: name the splits with --split_folders if the folders '
+      'at the top are splits, or add --nested if the pictures in it are of '
+      f'class {os.path.basename(folder)!r} too.'
     )
   yield from sorted(files)
   for below in sorted(folders):
@@ -235,7 +235,7 @@ def _label_space(root, names, labels, dictionary, graph):
   given = [p for p in (labels, dictionary, graph) if p]
   if len(given) > 1:
     raise ValueError(
-      'Give one of --labels, --dictionary and --graph, got '
+      'Give one of --labels, --dictionary and --wordnet_graph, got '
       f'{" and ".join(map(str, given))}.'
     )
   if not given:

@@ -66,7 +66,7 @@ class OpenImagesSource:
       )
     if '{image_id}' not in pattern:
       raise ValueError(
-        f'--pattern={pattern} must hold {{image_id}}, such as '
+        f'--image_pattern={pattern} must hold {{image_id}}, such as '
         f'{DEFAULT_PATTERN}.'
       )
     self._least = min_confidence

@@ -25,9 +25,7 @@ _LOCK = 'lock'
 
 
 @contextlib.contextmanager
-def opened(
-  output_dir: pathlib.Path, overwrite: bool
-) -> Iterator[pathlib.Path]:
+def opened(output_dir: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
   """Yields the staging folder of a build, locked.
 
   Where nothing in it is finished when the block ends, no trace is left.
@@ -171,12 +169,14 @@ def _files_of(data_dir):
   """Returns the names of the files of the data set that is there, if any."""
   try:
     content = json.loads((data_dir / manifest.MANIFEST).read_text())
-    stems = [
-      pathlib.PurePath(shard['file']).stem
-      for split in content['splits'].values()
-      for shard in split['shards']
+    shards = [
+      shard for split in content['splits'].values() for shard in split['shards']
     ]
+    names = [shard['file'] for shard in shards]
+    names += [f'{pathlib.PurePath(n).with_suffix(".offsets")}' for n in names]
+    names += [s['selection']['file'] for s in shards if 'selection' in s]
   except (OSError, ValueError, KeyError, TypeError, AttributeError):
     return []
-  shards = [f'{s}{end}' for s in stems for end in ('.tfrecord', '.offsets')]
-  return [*shards, manifest.LABELS, BAD_RECORDS, *REPORTS]
+  # The shards of a subset belong to another folder.
+  names = [n for n in names if pathlib.PurePath(n).name == n]
+  return [*names, manifest.LABELS, manifest.LABEL_MAP, BAD_RECORDS, *REPORTS]

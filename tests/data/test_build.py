@@ -1,6 +1,7 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 
 from official_repro.data import build, parallel, records, sources, staging
@@ -221,3 +222,19 @@ def test_manifest_is_readable_json(tmp_path):
   build.build(FakeSource(train=[good(2)]), tmp_path)
   content = json.loads((tmp_path / 'dataset.json').read_text())
   assert list(content) == ['name', 'version', 'label_space', 'splits', 'info']
+
+
+def test_overwriting_a_subset_leaves_its_parent_alone(tmp_path):
+  from official_repro.data import subsets
+
+  full, part = tmp_path / 'full', tmp_path / 'part'
+  build.build(FakeSource(train=[good(2), good(3)]), full, num_shards=1)
+  before = {p.name: p.read_bytes() for p in full.iterdir()}
+  subsets.write_subset(
+    full, part, {'train': [np.array([True, False])]}, name='part', info={}
+  )
+  assert any(n.endswith('.selection') for n in names(part))
+  build.build(FakeSource(train=[good(1)]), part, num_shards=1, overwrite=True)
+  assert [e.given_label_ids for e in read(part)] == [[1]]
+  assert not any(n.endswith('.selection') for n in names(part))
+  assert {p.name: p.read_bytes() for p in full.iterdir()} == before

@@ -19,6 +19,8 @@ from absl import flags
 from official_repro.core import flags as core_flags
 
 METRIC = 'mAP@100'
+# Training images whose true labels tell how noisy the given ones are.
+CLEAN_IMAGES = 1000
 
 
 def run_demo(output: str, images: int, steps: int) -> None:
@@ -40,6 +42,7 @@ def run_demo(output: str, images: int, steps: int) -> None:
     source='mini_jft',
     num_images=images,
     eval_images=1000,
+    clean_images=min(CLEAN_IMAGES, images),
     output=data,
   )
   runs = {'filled': 'hierarchy fill-in', 'given': 'labels as given'}
@@ -152,6 +155,7 @@ def _report(output, data, images, steps, seconds):
       indent=1,
     )
   print(f'\nDone in {seconds / 60:.1f} min. Look at:')
+  print(f'  {os.path.join(data, "report.html")}   what is in the data')
   print(f'  {curve}   training curve')
   print(f'  {os.path.join(output, "predictions")}/   annotated pictures')
   tensorboard = os.path.join(os.path.dirname(sys.executable), 'tensorboard')

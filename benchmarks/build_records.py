@@ -4,8 +4,8 @@
 
 Three ways from the same JPEG files to TFRecords of 340 x 340 px, in turn, in
 one process on one core:
-  ours  `official_repro.data.build` with `resize=340`, as build_records runs it
-        with --processes=1 (Beam in memory), report and all;
+  ours  `building.build` with `resize=340`, as build_records runs it with
+        --processes=1 (Beam in memory), report and all;
   pil   a plain loop: Pillow opens, converts to RGB, resizes with its default
         filter and saves at our JPEG quality; tf.train.Example; TFRecordWriter;
   tfds  a TensorFlow Datasets builder: the same Pillow steps up to the resized
@@ -48,7 +48,8 @@ import tensorflow_datasets as tfds  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from benchmarks import input_pipeline  # noqa: E402
-from official_repro.data import build, jpeg, sources  # noqa: E402
+from official_repro.data import jpeg, sources  # noqa: E402
+from official_repro.data.building import build  # noqa: E402
 
 SIDE, CLASSES = 340, 1000
 MIXES = {

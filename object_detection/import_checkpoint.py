@@ -97,7 +97,7 @@ def _check_depth(prefix, found, depth):
     return
   if not found:
     raise ValueError(
-      f"Checkpoint {prefix!r} is no Faster R-CNN ResNet of the TF Object "
+      f'Checkpoint {prefix!r} is no Faster R-CNN ResNet of the TF Object '
       'Detection API: it has no FirstStageFeatureExtractor/resnet_v1_*; for '
       'a classification checkpoint use official_repro.import_checkpoint.'
     )

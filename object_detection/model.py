@@ -17,27 +17,30 @@ Boxes are float32 [ymin, xmin, ymax, xmax] in pixels of the network's input.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from typing import Any, Optional, Union
 
 import numpy as np
 import tensorflow as tf
 
 from object_detection import anchors as anchors_lib
-from object_detection import losses as losses_lib
-from object_detection import postprocess, proposals, roi, sampling, targets
-from official_repro.core import checkpoints
+from object_detection import (
+  heads,
+  losses,
+  postprocess,
+  proposals,
+  roi,
+  sampling,
+  targets,
+)
 from official_repro.modeling import resnet
 
 STRIDE = 16
-RPN_CHANNELS = 512
-# Names that a classification checkpoint lacks.
-NEW_LAYERS = ('rpn/', 'head/')
-_RPN_DEVIATION = 0.01
+# Any number but 0.
+_SECOND_SEED = 0x5EC07D
 
-PixelRange = tuple[
-  Union[float, Sequence[float]], Union[float, Sequence[float]]
-]
+PixelRange = tuple[Union[float, Sequence[float]], Union[float, Sequence[float]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +54,8 @@ class AnchorOptions:
   """
 
   base_size: float = 256.0
-  scales: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
-  aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+  scales: tuple[float, ...] = anchors_lib.SCALES
+  aspect_ratios: tuple[float, ...] = anchors_lib.ASPECT_RATIOS
 
   @property
   def per_cell(self) -> int:
@@ -77,116 +80,6 @@ class Sampling:
   rpn_positive_fraction: float = 0.5
   classifier: int = 256
   classifier_positive_fraction: float = 0.25
-
-
-class Affine(tf.keras.layers.Layer):
-  """Convolution (or fully connected layer) with bias, at stride 1.
-
-  Args:
-    in_channels, out_channels: of the kernel.
-    size: of the square kernel; 0 for a fully connected layer.
-    scope: variables are SCOPE/kernel and SCOPE/bias.
-    initializer: of the kernel.
-    weight_decay: see blocks.BlockOptions.
-  """
-
-  def __init__(
-    self,
-    in_channels: int,
-    out_channels: int,
-    size: int,
-    *,
-    scope: str,
-    initializer: tf.keras.initializers.Initializer,
-    weight_decay: float = 0.0,
-  ):
-    super().__init__(name=scope.replace('/', '_'))
-    window = (size, size) if size else ()
-    with tf.name_scope(scope + '/'):
-      self.kernel = self.add_weight(
-        'kernel',
-        (*window, in_channels, out_channels),
-        initializer=initializer,
-        regularizer=blocks.half_l2(weight_decay),
-      )
-      self.bias = self.add_weight('bias', (out_channels,), initializer='zeros')
-
-  def call(self, inputs):
-    """[..., in_channels] -> [..., out_channels]."""
-    if self.kernel.shape.rank == 2:
-      return tf.nn.bias_add(tf.matmul(inputs, self.kernel), self.bias)
-    x = tf.nn.conv2d(inputs, self.kernel, 1, 'SAME')
-    return tf.nn.bias_add(x, self.bias)
-
-
-class ProposalNetwork(tf.keras.layers.Layer):
-  """RPN: 3x3 convolution with ReLU6, then two 1x1 ones.
-
-  Args:
-    channels: C of the input.
-    per_cell: anchors at a cell.
-    weight_decay: see blocks.BlockOptions.
-  """
-
-  def __init__(self, channels: int, per_cell: int, weight_decay: float):
-    super().__init__(name='rpn')
-
-    def affine(key, in_channels, out_channels, size):
-      return Affine(
-        in_channels,
-        out_channels,
-        size,
-        scope=f'rpn/{key}',
-        initializer=tf.keras.initializers.TruncatedNormal(
-          stddev=_RPN_DEVIATION
-        ),
-        weight_decay=weight_decay,
-      )
-
-    self.conv = affine('conv', channels, RPN_CHANNELS, 3)
-    self.objectness = affine('objectness', RPN_CHANNELS, per_cell * 2, 1)
-    self.box = affine('box', RPN_CHANNELS, per_cell * 4, 1)
-
-  def call(self, features):
-    """[N, h, w, C] -> logits [N, A, 2] (background, object), codes [N, A, 4]."""
-    x = tf.nn.relu6(self.conv(features))
-    return _rows(self.objectness(x), 2), _rows(self.box(x), 4)
-
-
-class BoxHead(tf.keras.layers.Layer):
-  """Scores and boxes of pooled crops.
-
-  Args:
-    channels: of the input.
-    num_classes: K.
-    num_boxes: B.
-    weight_decay: see blocks.BlockOptions.
-  """
-
-  def __init__(
-    self, channels: int, num_classes: int, num_boxes: int, weight_decay: float
-  ):
-    super().__init__(name='head')
-
-    def affine(key, out_channels):
-      return Affine(
-        channels,
-        out_channels,
-        0,
-        scope=f'head/{key}',
-        # The reference's variance_scaling_initializer, uniform, FAN_AVG.
-        initializer=tf.keras.initializers.GlorotUniform(),
-        weight_decay=weight_decay,
-      )
-
-    self.classes = affine('class', num_classes + 1)
-    self.box = affine('box', num_boxes * 4)
-    self._num_boxes = num_boxes
-
-  def call(self, features):
-    """[N * P, 2048] -> logits [N * P, K + 1], codes [N * P, B, 4]."""
-    codes = tf.reshape(self.box(features), [-1, self._num_boxes, 4])
-    return self.classes(features), codes
 
 
 class FasterRCNN(tf.keras.Model):
@@ -249,15 +142,18 @@ class FasterRCNN(tf.keras.Model):
     self.num_boxes = 1 if shared_boxes else num_classes
     self.anchor_options = anchors or AnchorOptions()
     self._pixels = _check_pixel_range(pixel_range)
-    self._metadata = {
-      'depth': depth,
-      'width': width,
-      'stride_placement': stride_placement,
-      'num_classes': num_classes,
-      'pixel_range': [np.asarray(p).tolist() for p in pixel_range],
-      'shared_boxes': shared_boxes,
-      'anchors': _lists(dataclasses.asdict(self.anchor_options)),
-    }
+    # As text: Keras would turn a dict into a wrapper that is no JSON.
+    self._metadata = json.dumps(
+      {
+        'depth': depth,
+        'width': width,
+        'stride_placement': stride_placement,
+        'num_classes': num_classes,
+        'pixel_range': [np.asarray(p).tolist() for p in pixel_range],
+        'shared_boxes': shared_boxes,
+        'anchors': dataclasses.asdict(self.anchor_options),
+      }
+    )
     common = {
       'depth': depth,
       'stride_placement': stride_placement,
@@ -278,10 +174,220 @@ class FasterRCNN(tf.keras.Model):
       stride=1, trainable=freeze != 'conv5', **common
     )
     channels = self.trunk.channels['conv4']
-    self.rpn = ProposalNetwork(
+    self.rpn = heads.ProposalNetwork(
       channels, self.anchor_options.per_cell, weight_decay
     )
     # conv5 has twice the channels of conv4.
-    self.head = BoxHead(
+    self.head = heads.BoxHead(
       2 * channels, num_classes, self.num_boxes, weight_decay
     )
+
+  def metadata(self) -> dict[str, Any]:
+    """What must travel with the weights, see `from_checkpoint`."""
+    return json.loads(self._metadata)
+
+  def first_stage(self, images, training=None) -> dict[str, tf.Tensor]:
+    """Runs conv1..conv4 and the RPN.
+
+    Args:
+      images: [N, H, W, 3] float in [-1, 1].
+      training: as in resnet.ResNet; without effect on frozen batch norm.
+
+    Returns:
+      features: [N, h, w, C], anchors: [A, 4] (not clipped), rpn_logits:
+      [N, A, 2] (background, object) and rpn_codes: [N, A, 4], float32.
+    """
+    if self._pixels is not None:
+      low, scale = self._pixels
+      images = low + (images + 1) * scale
+    features = self.trunk(images, training=training)['conv4']
+    logits, codes = self.rpn(features)
+    options = self.anchor_options
+    height, width = _size(features)
+    grid = anchors_lib.grid_anchors(
+      height,
+      width,
+      stride=STRIDE,
+      base_size=options.base_size,
+      scales=options.scales,
+      aspect_ratios=options.aspect_ratios,
+    )
+    return {
+      'features': features,
+      'anchors': tf.cast(grid, tf.float32),
+      'rpn_logits': tf.cast(logits, tf.float32),
+      'rpn_codes': tf.cast(codes, tf.float32),
+    }
+
+  def second_stage(self, features, boxes, image_size, training=None):
+    """Runs conv5 and the head on crops.
+
+    Args:
+      features: [N, h, w, C].
+      boxes: [N, P, 4]; no gradient flows to them.
+      image_size: (H, W) that h x w cells stand for, the padded input's.
+      training: see first_stage.
+
+    Returns:
+      class_logits: [N, P, K + 1] with the background first, box_codes:
+      [N, P, B, 4], float32.
+    """
+    count = boxes.shape[1]
+    boxes = tf.stop_gradient(boxes)
+    crops = roi.crop_and_pool(features, boxes, image_size)
+    x = tf.reduce_mean(self.conv5(crops, training=training), [1, 2])
+    logits, codes = self.head(x)
+    logits = tf.reshape(logits, [-1, count, self.num_classes + 1])
+    codes = tf.reshape(codes, [-1, count, self.num_boxes, 4])
+    return tf.cast(logits, tf.float32), tf.cast(codes, tf.float32)
+
+  def call(self, images, image_sizes, training=None):
+    """Runs both stages as at test time.
+
+    Args:
+      images: [N, H, W, 3] float in [-1, 1], padded at the bottom and right.
+      image_sizes: int32 [N, 2], true height and width.
+      training: see first_stage.
+
+    Returns:
+      What first_stage returns, and proposals: [N, P, 4] padded with zeros,
+      proposal_scores: [N, P], num_proposals: int32 [N], class_logits:
+      [N, P, K + 1], box_codes: [N, P, B, 4].
+    """
+    first = self.first_stage(images, training=training)
+    boxes, scores, count = self._propose(first, image_sizes)
+    logits, codes = self.second_stage(
+      first['features'], boxes, _size(images), training=training
+    )
+    return {
+      **first,
+      'proposals': boxes,
+      'proposal_scores': scores,
+      'num_proposals': count,
+      'class_logits': logits,
+      'box_codes': codes,
+    }
+
+  def detect(self, images, image_sizes, **options) -> dict[str, tf.Tensor]:
+    """Finds objects.
+
+    Args:
+      images, image_sizes: see call.
+      **options: of postprocess.detections.
+
+    Returns:
+      See postprocess.detections: boxes [N, T, 4] in pixels of the input,
+      classes [N, T] from 1, scores [N, T], count [N].
+    """
+    found = self(images, image_sizes, training=False)
+    boxes, scores = postprocess.refine(
+      found['proposals'], found['box_codes'], found['class_logits']
+    )
+    return postprocess.detections(
+      boxes, scores, found['num_proposals'], image_sizes, **options
+    )
+
+  def losses_for(
+    self,
+    images,
+    image_sizes,
+    gt_boxes,
+    gt_classes,
+    gt_valid,
+    *,
+    seed,
+    options: Optional[Sampling] = None,
+  ) -> dict[str, tf.Tensor]:
+    """Runs a training step's forward pass; no gradient to the proposals.
+
+    Args:
+      images: [N, H, W, 3] float in [-1, 1], padded at the bottom and right.
+      image_sizes: int32 [N, 2], true height and width.
+      gt_boxes: [N, G, 4].
+      gt_classes: int [N, G], from 1.
+      gt_valid: bool [N, G], False for padding.
+      seed: int32 [2], or [N, 2] with one for each image; the samples are a pure
+        function of it.
+      options: Sampling; None is the paper's.
+
+    Returns:
+      rpn_objectness_loss, rpn_box_loss, class_loss and box_loss: scalars,
+      weighted, see losses.rpn_losses and losses.classifier_losses.
+    """
+    options = options or Sampling()
+    first = self.first_stage(images, training=True)
+    rpn = targets.rpn_targets(first['anchors'], gt_boxes, gt_valid, image_sizes)
+    rpn_seed, classifier_seed = _split(seed)
+    sampled = sampling.balanced_sample(
+      rpn.labels >= 0,
+      rpn.labels > 0,
+      options.rpn,
+      options.rpn_positive_fraction,
+      rpn_seed,
+    )
+    boxes, _, count = self._propose(first, image_sizes, training=True)
+    chosen = sampling.sample_proposals(
+      boxes,
+      count,
+      targets.classifier_targets(boxes, count, gt_boxes, gt_classes, gt_valid),
+      min(options.classifier, self.num_proposals),
+      options.classifier_positive_fraction,
+      classifier_seed,
+    )
+    logits, codes = self.second_stage(
+      first['features'], chosen.boxes, _size(images), training=True
+    )
+    return {
+      **losses.rpn_losses(
+        objectness_logits=first['rpn_logits'],
+        codes=first['rpn_codes'],
+        targets=rpn,
+        sampled=sampled,
+      ),
+      **losses.classifier_losses(
+        class_logits=logits,
+        codes=codes,
+        targets=chosen.targets,
+        count=chosen.count,
+      ),
+    }
+
+  def _propose(self, first, image_sizes, training=False):
+    return proposals.propose(
+      first['anchors'],
+      first['rpn_codes'],
+      first['rpn_logits'],
+      image_sizes,
+      num=self.num_proposals,
+      training=training,
+    )
+
+
+def _split(seed):
+  """Two seeds from one, int [2] or [N, 2]: the draws must not be related."""
+  seed = tf.cast(seed, tf.int32)
+  return seed, seed ^ tf.constant(_SECOND_SEED, tf.int32)
+
+
+def _size(maps):
+  """Height and width of [N, H, W, C]: ints where known, else tensors."""
+  dynamic = tf.shape(maps)
+  return tuple(maps.shape[i] or dynamic[i] for i in (1, 2))
+
+
+def _check_pixel_range(pixel_range):
+  """Returns None for [-1, 1], else (low, scale) of a map from [-1, 1]."""
+  low, high = (np.asarray(p, np.float64) for p in pixel_range)
+  if low.shape not in ((), (3,)) or high.shape not in ((), (3,)):
+    raise ValueError(
+      f'pixel_range is {pixel_range!r}; give what 0 and 255 become, each one '
+      'number or three.'
+    )
+  if np.any(high <= low):
+    raise ValueError(
+      f'pixel_range is {pixel_range!r}; what 255 becomes must lie above what 0 '
+      'becomes.'
+    )
+  if np.all(low == -1) and np.all(high == 1):
+    return None
+  return low.astype(np.float32), ((high - low) / 2).astype(np.float32)

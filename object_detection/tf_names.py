@@ -27,6 +27,11 @@ from official_repro.modeling import slim_names
 # FasterRCNNResnetV1FeatureExtractor.preprocess. TF-slim's own preprocessing
 # has 116.78 and 103.94.
 PIXEL_MEANS = (123.68, 116.779, 103.939)
+# What 0 and 255 become.
+PIXEL_RANGE = (
+  tuple(-mean for mean in PIXEL_MEANS),
+  tuple(255 - mean for mean in PIXEL_MEANS),
+)
 
 _FIRST, _SECOND = 'FirstStageFeatureExtractor/', 'SecondStageFeatureExtractor/'
 _HEADS = {

@@ -14,7 +14,7 @@ from absl import flags
 
 from official_repro import source_flags
 from official_repro.core import flags as core_flags
-from official_repro.data import build
+from official_repro.data.building import build
 
 
 def define_flags() -> None:

@@ -9,7 +9,7 @@ import pathlib
 from absl import flags
 
 from official_repro.core import flags as core_flags
-from official_repro.data import report
+from official_repro.data.audit import report
 
 
 def define_flags() -> None:

@@ -39,7 +39,8 @@ def main(argv) -> None:
   """Makes the subset that the flags ask for and prints its numbers."""
   del argv
   # Here, as Beam takes seconds to import and --help does not need it.
-  from official_repro.data import choosing, manifest, vocabulary
+  from official_repro.data import manifest, vocabulary
+  from official_repro.data.subsets import choosing
 
   values = flags.FLAGS
   for name in ('data_dir', 'output'):

@@ -33,7 +33,7 @@ def main(argv) -> None:
   """Checks the folder, lists what is wrong, and fails if there is anything."""
   del argv
   # Here, as Beam takes seconds to import and --help does not need it.
-  from official_repro.data import verify
+  from official_repro.data.checks import verify
 
   values = flags.FLAGS
   if not values.data_dir:

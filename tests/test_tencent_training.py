@@ -11,7 +11,9 @@ from official_repro import task as task_lib
 from official_repro.core import config as config_lib
 from official_repro.core import flags as core_flags
 from official_repro.core import runner
-from official_repro.data import build, mini, records, sources, tencent
+from official_repro.data import mini, records, sources
+from official_repro.data.building import build
+from official_repro.data.label_spaces import tencent
 from tests.conftest import shared_path
 
 FOLDER = ('data', 'tencent_ml_images')

@@ -4,7 +4,9 @@ import json
 import pytest
 
 from official_repro.data import audit as audit_lib
-from official_repro.data import label_counts, label_stats, manifest, records
+from official_repro.data import manifest, records
+from official_repro.data.audit import counts as label_counts
+from official_repro.data.audit import stats as label_stats
 from official_repro.data.examples import Example
 from official_repro.data.hierarchy import Hierarchy
 

@@ -4,7 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from official_repro.data import build, parallel, records, sources, staging
+from official_repro.data import parallel, records, sources
+from official_repro.data.building import build, staging
 from tests.data.fakes import FakeSource, good, names, read
 
 REPORTS = {'report.json', 'report.html'}

@@ -13,7 +13,8 @@ import time
 
 import pytest
 
-from official_repro.data import build, records, shards, staging
+from official_repro.data import records
+from official_repro.data.building import build, shards, staging
 from tests.data.fakes import FakeSource, good, names, read
 
 MINI = ['--source=mini_jft', '--num_images=3000', '--eval_images=0']
@@ -199,7 +200,7 @@ def test_a_shard_gives_its_numbers(tmp_path):
     trusted=True,
     max_bad=1,
   )
-  from official_repro.data import plan
+  from official_repro.data.building import plan
 
   plan.make_plan(source, tmp_path, 1)
   add = lambda n, name='done': numbers.append((name, n))

@@ -8,7 +8,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing import test_pipeline, util
 
-from official_repro.data import beam_local, engine
+from official_repro.data import engine
+from official_repro.data.engine import local as beam_local
 
 
 def square(i):

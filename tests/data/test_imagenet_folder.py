@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from official_repro.data import wordnet_graph
+from official_repro.data.label_spaces import wordnet_graph
 from official_repro.data.sources import labelled
 from official_repro.data.sources.imagenet_folder import ImagenetFolderSource
 from tests.conftest import shared_path

@@ -3,7 +3,8 @@ import pytest
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
 
-from official_repro.data import engine, label_noise
+from official_repro.data import engine
+from official_repro.data.audit import noise as label_noise
 from official_repro.data.mini import MiniJft
 from tests.data.test_audit import SPACE, write_folder
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from official_repro.data import open_images
+from official_repro.data.label_spaces import open_images
 from tests.conftest import golden, shared_path
 
 # Entity <- Animal <- Dog; Entity <- Toy; Toy <- Dog. A tail is part of Dog.

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from official_repro.data import examples, record_checks
+from official_repro.data import examples
+from official_repro.data.checks import records as record_checks
 from official_repro.data.hierarchy import Hierarchy
 
 # 0 thing > 1 fruit > 2 apple; 3 stone.

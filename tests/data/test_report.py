@@ -11,15 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from official_repro.data import (
-  audit,
-  label_noise,
-  report,
-  report_html,
-  report_plots,
-  report_tables,
-  subsets,
-)
+from official_repro.data import audit, subsets
+from official_repro.data.audit import html as report_html
+from official_repro.data.audit import noise as label_noise
+from official_repro.data.audit import plots as report_plots
+from official_repro.data.audit import report
+from official_repro.data.audit import tables as report_tables
 from official_repro.data.hierarchy import Hierarchy
 from tests.data.test_audit import PICTURES, SPACE, count, write_folder
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from apache_beam.testing import test_pipeline, util
 
-from official_repro.data import choosing, engine, manifest, records, subsets
-from official_repro.data.choosing import Choice
+from official_repro.data import engine, manifest, records, subsets
 from official_repro.data.hierarchy import Hierarchy
+from official_repro.data.subsets import choosing
+from official_repro.data.subsets.choosing import Choice
 from tests import tiny
 
 N = 300

@@ -1,7 +1,7 @@
 import pytest
 
-from official_repro.data import tencent
 from official_repro.data.hierarchy import Hierarchy
+from official_repro.data.label_spaces import tencent
 from tests.conftest import shared_path
 
 HEADER = (

@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from official_repro import verify as binary
-from official_repro.data import manifest, records, subsets, verify, vocabulary
+from official_repro.data import manifest, records, subsets, vocabulary
+from official_repro.data.checks import verify
+from official_repro.data.checks.shards import Finding
 from official_repro.data.hierarchy import Hierarchy
-from official_repro.data.shard_checks import Finding
 from tests import tiny
 
 # 0 thing > 1 fruit > 2 apple; 3 stone.

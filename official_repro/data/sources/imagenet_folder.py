@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Optional
 
 from official_repro.data import hierarchy as hierarchy_lib
-from official_repro.data import manifest, tencent, wordnet_graph
+from official_repro.data import manifest
+from official_repro.data.label_spaces import tencent, wordnet_graph
 from official_repro.data.sources import labelled, source
 
 # File names that end otherwise are passed over.

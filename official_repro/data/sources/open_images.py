@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Optional, Union
 
-from official_repro.data import csv_table, manifest, open_images
+from official_repro.data import csv_table, manifest
+from official_repro.data.label_spaces import open_images
 from official_repro.data.sources import labelled, source
 
 # Columns that are read; Source ("verification", "machine") is not.

@@ -5,7 +5,8 @@ import pathlib
 from collections.abc import Iterator
 from typing import Optional
 
-from official_repro.data import manifest, tencent
+from official_repro.data import manifest
+from official_repro.data.label_spaces import tencent
 from official_repro.data.sources import labelled, source
 
 

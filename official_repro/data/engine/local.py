@@ -29,7 +29,7 @@ def runner(processes: int = 1, stop_file: Optional[str] = None):
   if processes <= 1:
     return fn_api_runner.FnApiRunner()
   _listen_on_loopback_only()
-  command = [sys.executable, '-m', 'official_repro.data.beam_worker']
+  command = [sys.executable, '-m', 'official_repro.data.engine.worker']
   command += [stop_file or os.devnull + '.none', str(os.getpid())]
   local = fn_api_runner.FnApiRunner(
     default_environment=environments.SubprocessSDKEnvironment(
@@ -44,7 +44,7 @@ def runner(processes: int = 1, stop_file: Optional[str] = None):
 def quiet() -> Iterator[None]:
   """Silences Beam's log: whoever runs a pipeline reports its errors."""
   level, hook = logging.root.manager.disable, threading.excepthook
-  logging.disable(logging.ERROR)
+  logging.disable(logging.CRITICAL)
   # Beam's threads raise when the worker that they listen to is ended.
   threading.excepthook = lambda args: None
   try:

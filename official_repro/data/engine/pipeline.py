@@ -19,7 +19,8 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable, Optional
 
-from official_repro.data import beam_local, parallel
+from official_repro.data import parallel
+from official_repro.data.engine import local as beam_local
 
 # Importing Beam tells what it would need for clouds that nobody asked for.
 with beam_local.quiet():

@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping
 from typing import Optional
 
+from official_repro.data.audit.noise import noise_estimate
+from official_repro.data.audit.stats import LabelStats
 from official_repro.data.hierarchy import Hierarchy
-from official_repro.data.label_noise import noise_estimate
-from official_repro.data.label_stats import LabelStats
 
 __all__ = ['LabelStats', 'audit', 'noise_estimate']
 

@@ -11,15 +11,10 @@ from typing import Any, Optional
 
 import numpy as np
 
-from official_repro.data import (
-  engine,
-  examples,
-  manifest,
-  record_checks,
-  shard_checks,
-  vocabulary,
-)
-from official_repro.data.shard_checks import Finding
+from official_repro.data import engine, examples, manifest, vocabulary
+from official_repro.data.checks import records as record_checks
+from official_repro.data.checks import shards as shard_checks
+from official_repro.data.checks.shards import Finding
 
 _TALLY_EVERY = 20
 

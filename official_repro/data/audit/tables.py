@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from official_repro.data.audit import FEW, SOME
+from official_repro.data.audit.findings import FEW, SOME
 
 UNKNOWN = '-'
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Optional
 
 from official_repro.data import examples, records
-from official_repro.data.label_stats import LabelStats
+from official_repro.data.audit.stats import LabelStats
 from official_repro.data.manifest import MANIFEST, Dataset
 
 # A counter costs about as much as a small record.

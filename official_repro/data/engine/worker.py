@@ -1,6 +1,6 @@
 """Main of a local Beam worker process; `engine` starts it.
 
-  python -m official_repro.data.beam_worker STOP_FILE PARENT_PID
+  python -m official_repro.data.engine.worker STOP_FILE PARENT_PID
 
 Apart from Beam's own worker it is silent, and it ends at once when its parent
 dies or the stop file appears: a worker that outlived a killed build would
@@ -31,7 +31,7 @@ def main(argv) -> None:
   threading.Thread(
     target=_watch, args=(stop_file, int(parent)), daemon=True
   ).start()
-  logging.disable(logging.ERROR)
+  logging.disable(logging.CRITICAL)
   # Beam prints the traceback of every error, which the parent reports anyway.
   sys.stderr = open(os.devnull, 'w')  # noqa: SIM115
   from apache_beam.runners.worker import sdk_worker_main

@@ -10,9 +10,10 @@ import os
 import pathlib
 from typing import Callable, Optional, Union
 
-from official_repro.data import examples, image_files, plan, records, sources
+from official_repro.data import examples, image_files, records, sources
 from official_repro.data import hierarchy as hierarchy_lib
-from official_repro.data.label_stats import LabelStats
+from official_repro.data.audit.stats import LabelStats
+from official_repro.data.building import plan
 
 _TALLY_EVERY = 16
 

@@ -9,18 +9,11 @@ import time
 from collections.abc import Sequence
 from typing import Optional
 
-from official_repro.data import (
-  audit,
-  label_noise,
-  manifest,
-  parallel,
-  plan,
-  report,
-  shards,
-  sources,
-  staging,
-)
-from official_repro.data.label_stats import LabelStats
+from official_repro.data import audit, manifest, parallel, sources
+from official_repro.data.audit import noise as label_noise
+from official_repro.data.audit import report
+from official_repro.data.audit.stats import LabelStats
+from official_repro.data.building import plan, shards, staging
 
 BAD_RECORDS = staging.BAD_RECORDS
 # Below, starting workers takes longer than the work.

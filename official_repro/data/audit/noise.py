@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Optional
 
-from official_repro.data import label_counts
+from official_repro.data.audit import counts as label_counts
 from official_repro.data.hierarchy import Hierarchy
 from official_repro.data.manifest import Dataset
 

@@ -10,13 +10,10 @@ import pathlib
 from collections.abc import Sequence
 from typing import Optional
 
-from official_repro.data import (
-  audit,
-  label_counts,
-  label_noise,
-  manifest,
-  staging,
-)
+from official_repro.data import audit, manifest
+from official_repro.data.audit import counts as label_counts
+from official_repro.data.audit import noise as label_noise
+from official_repro.data.building import staging
 
 JSON, HTML = staging.REPORTS
 NUM_PICTURES = 24
@@ -52,7 +49,7 @@ def write(report: dict, output_dir, pictures: Sequence[Picture] = ()) -> None:
     pictures: some to show, as `some_pictures` gives.
   """
   # matplotlib takes a second to import, which workers need not spend.
-  from official_repro.data import report_html
+  from official_repro.data.audit import html as report_html
 
   output_dir = pathlib.Path(output_dir)
   contents = {

@@ -1,0 +1,1 @@
+"""Whether a data folder is sound: its shards, its records."""

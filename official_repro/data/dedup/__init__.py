@@ -1,0 +1,1 @@
+"""Near-duplicates: finding copies of pictures among the records."""

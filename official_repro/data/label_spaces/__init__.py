@@ -1,0 +1,1 @@
+"""Public label spaces: Tencent ML-Images, Open Images, WordNet."""

@@ -133,10 +133,12 @@ def clip_to_window(boxes, window) -> tf.Tensor:
 def clip(boxes, height, width) -> tf.Tensor:
   """Cuts boxes [..., 4] at an image [0, height] x [0, width] (see inside)."""
   edges = [tf.cast(side, tf.float32) for side in (height, width)] * 2
-  cut = [
-    tf.clip_by_value(x, 0.0, edge) for x, edge in zip(_unstack(boxes), edges)
+  # Not clip_by_value, which refuses an edge that broadcasts against the boxes.
+  parts = [
+    tf.maximum(tf.minimum(x, edge), 0.0)
+    for x, edge in zip(_unstack(boxes), edges)
   ]
-  return tf.stack(cut, axis=-1)
+  return tf.stack(parts, axis=-1)
 
 
 def change_frame(boxes, window) -> tf.Tensor:

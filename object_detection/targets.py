@@ -152,8 +152,28 @@ def classifier_targets(
   valid = _sound(gt_boxes, gt_valid)
   matched = match(iou, valid, positive, positive, force=False)
   codes, weights = _regression(matched, gt_boxes, proposals)
-  classes = _take(tf.cast(gt_classes, tf.int32), matched)
+  classes = gather_matched(tf.cast(gt_classes, tf.int32), matched)
   return ClassifierTargets(classes, codes, weights)
+
+
+def gather_matched(values, matched) -> tf.Tensor:
+  """Looks up what belongs to the matched boxes.
+
+  Args:
+    values: [..., G] or [..., G, D], one of each true box.
+    matched: int32 [..., A], see match.
+
+  Returns:
+    [..., A] or [..., A, D]; 0 without a match.
+  """
+  axis = matched.shape.rank - 1
+  paddings = [[0, 0]] * values.shape.rank
+  paddings[axis] = [0, 1]
+  values = tf.pad(values, paddings)
+  last = tf.shape(values)[axis] - 1
+  return tf.gather(
+    values, tf.where(matched >= 0, matched, last), batch_dims=axis
+  )
 
 
 def _forced(iou, valid):
@@ -183,21 +203,9 @@ def _regression(matched, gt_boxes, references):
   references = tf.cast(references, tf.float32)
   boxes = tf.where(
     positive[..., None],
-    _take(tf.cast(gt_boxes, tf.float32), matched),
+    gather_matched(tf.cast(gt_boxes, tf.float32), matched),
     references,
   )
   codes = boxes_lib.encode(boxes, references)
   codes = tf.where(positive[..., None], codes, 0.0)
   return tf.stop_gradient(codes), tf.cast(positive, tf.float32)
-
-
-def _take(values, matched):
-  """Gathers values [..., G] or [..., G, D] by match [..., A]; 0 without one."""
-  axis = matched.shape.rank - 1
-  paddings = [[0, 0]] * values.shape.rank
-  paddings[axis] = [0, 1]
-  values = tf.pad(values, paddings)
-  last = tf.shape(values)[axis] - 1
-  return tf.gather(
-    values, tf.where(matched >= 0, matched, last), batch_dims=axis
-  )

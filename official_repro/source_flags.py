@@ -80,6 +80,7 @@ _FLAGS_OF = {
     'missing',
     'num_classes',
   ),
+  'mini_coco': ('num_images', 'eval_images', 'seed', 'image_size'),
   'csv': ('csv', 'labels', 'image_root', 'eval_fraction'),
   'imagenet_folder': (
     'image_root',
@@ -114,16 +115,21 @@ _ALL_FLAGS = sorted({flag for names in _FLAGS_OF.values() for flag in names})
 
 def _define_mini_jft():
   d = flags
-  d.DEFINE_integer('num_images', 10000, 'mini_jft: training images.')
-  d.DEFINE_integer('eval_images', 1000, 'mini_jft: evaluation images.')
+  d.DEFINE_integer('num_images', 10000, 'mini_*: training images.')
+  d.DEFINE_integer('eval_images', 1000, 'mini_*: evaluation images.')
   d.DEFINE_integer(
     'clean_images',
     0,
     'mini_jft: training images that also make the split clean, with all their '
     'true labels, so that the report can tell how noisy the others are.',
   )
-  d.DEFINE_integer('seed', 0, 'mini_jft: which world is drawn.')
-  d.DEFINE_integer('image_size', 72, 'mini_jft: side in pixels.')
+  d.DEFINE_integer('seed', 0, 'mini_*: which world is drawn.')
+  d.DEFINE_integer(
+    'image_size',
+    None,
+    'mini_*: side, of mini_coco the longer one, in pixels. Default: 72; of '
+    'mini_coco 160.',
+  )
   d.DEFINE_float('noise', 0.2, 'mini_jft: share of wrong labels.')
   d.DEFINE_float(
     'missing', 0.5, 'mini_jft: chance that an object stays without label.'
@@ -230,10 +236,19 @@ def _mini_jft(values):
     values.eval_images,
     values.clean_images,
     seed=values.seed,
-    size=values.image_size,
+    size=values.image_size or 72,
     noise=values.noise,
     missing=values.missing,
     num_classes=values.num_classes,
+  )
+
+
+def _mini_coco(values):
+  return sources.MiniCocoSource(
+    values.num_images,
+    values.eval_images,
+    seed=values.seed,
+    size=values.image_size or 160,
   )
 
 
@@ -314,6 +329,7 @@ def _tfds(values):
 
 _MAKERS = {
   'mini_jft': _mini_jft,
+  'mini_coco': _mini_coco,
   'csv': _csv,
   'imagenet_folder': _imagenet_folder,
   'tencent_ml_images': _tencent,

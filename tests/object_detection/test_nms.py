@@ -82,17 +82,19 @@ def test_scores_must_lie_above_the_threshold():
 
 
 def test_suppression_comes_before_the_cut_at_the_window():
-  # Uncut the boxes overlap by 80 / 120 > 0.5. Cut at 10 x 2 they would be
-  # 10 x 2 and 8 x 2, by 0.8, as well; cut at 2 x 10 only by 0.
-  boxes = [[[0, 0, 10, 10]], [[2, 0, 12, 10]]]
-  found = run(boxes, [[0.9], [0.8]], window=tf.constant([[0.0, 0, 2, 10]]))
-  np.testing.assert_array_equal(found.count, [1])
-  # Overlap 50 / 150: both stay, then the second has no part in the window.
-  boxes[1] = [[5, 0, 15, 10]]
-  found = run(boxes, [[0.8], [0.9]], window=tf.constant([[0.0, 0, 5, 10]]))
-  np.testing.assert_array_equal(found.count, [1])
-  np.testing.assert_array_equal(found.boxes[0, 0], [0, 0, 5, 10])
-  np.testing.assert_array_equal(found.indices[0, 0], 0)
+  def count(boxes, window):
+    boxes = [[box] for box in boxes]
+    window = tf.constant([window], tf.float32)
+    found = run(boxes, [[0.9], [0.8]], window=window)
+    np.testing.assert_array_equal(found.boxes[0, 0], window[0])
+    return int(found.count[0])
+
+  # Uncut they overlap by 100 / 300, cut by 1: both stay.
+  assert count([[0, 0, 10, 10], [0, 0, 10, 30]], [0, 0, 10, 10]) == 2
+  # Uncut by 80 / 120 > 0.5, cut by 20 / 40: one stays.
+  assert count([[0, 0, 10, 10], [2, 0, 12, 10]], [0, 0, 4, 10]) == 1
+  # Uncut by 50 / 150; the second only touches the window.
+  assert count([[0, 0, 10, 10], [5, 0, 15, 10]], [0, 0, 5, 10]) == 1
 
 
 def test_the_limit_of_a_class_counts_before_the_window():

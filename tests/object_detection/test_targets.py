@@ -173,8 +173,11 @@ def batch(rng, num=3, padded=6):
 
 def test_a_batch_of_different_sizes_is_its_images_one_by_one():
   rng = np.random.default_rng(0)
-  anchors, proposals = random_boxes(rng, 80), random_boxes(rng, 3, 40)
+  anchors = random_boxes(rng, 80)
   true, classes, valid = batch(rng)
+  # Some near true boxes, those of padding included.
+  near = true + rng.normal(0, 2, true.shape)
+  proposals = np.concatenate([near, random_boxes(rng, 3, 34)], 1).astype('f4')
   sizes = np.array([[160, 200], [90, 120], [100, 100]])
   counts = np.array([40, 11, 0])
   rpn = targets.rpn_targets(anchors, true, valid, sizes)

@@ -1,0 +1,226 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import coco as pycoco
+
+from official_repro.data import records
+from official_repro.data.building import build
+from official_repro.data.sources import BadRecord, CocoSource
+from tests.conftest import shared_path
+from tests.data.fakes import read
+
+
+def content():
+  return {
+    'images': [
+      {'id': 7, 'file_name': 'a.png', 'height': 10, 'width': 20},
+      {'id': 5, 'file_name': 'b.png', 'height': 10, 'width': 20},
+    ],
+    'categories': [{'id': 90, 'name': 'cat'}, {'id': 2, 'name': 'ant'}],
+    'annotations': [
+      {
+        'id': 1,
+        'image_id': 7,
+        'category_id': 90,
+        'bbox': [5, 2, 10, 4],
+        'area': 33.5,
+        'iscrowd': 0,
+      },
+      {
+        'id': 2,
+        'image_id': 7,
+        'category_id': 2,
+        'bbox': [0, 0, 20.5, 10],
+        'area': 200,
+        'iscrowd': 1,
+      },
+      {'id': 3, 'image_id': 7, 'category_id': 2, 'bbox': [1, 1, 0, 4]},
+    ],
+  }
+
+
+def write(tmp_path, value, name='train.json'):
+  path = tmp_path / name
+  path.write_text(json.dumps(value))
+  for file in ('a.png', 'b.png'):
+    Image.new('RGB', (20, 10), 'red').save(tmp_path / file)
+  return {'train': path}
+
+
+def test_boxes_by_hand(tmp_path, capsys):
+  source = CocoSource(write(tmp_path, content()), tmp_path)
+  assert '1 object(s) without width or height' in capsys.readouterr().err
+  # Category ids have gaps and come in any order.
+  assert source.hierarchy.names == ['ant', 'cat']
+  assert source.options['category_ids'] == [2, 90]
+  assert source.sizes == {'train': 2}
+  assert source.has_objects
+  first, second = map(source.reader, source.items())
+  assert (first.source_id, first.height, first.width) == ('7', 10, 20)
+  assert first.label_ids == [0, 1]
+  # y 2 to 6 of 10, x 5 to 15 of 20; half a pixel too wide is cut off.
+  np.testing.assert_allclose(
+    first.boxes, [[0.2, 0.25, 0.6, 0.75], [0, 0, 1, 1]], rtol=1e-6
+  )
+  assert first.box_labels.tolist() == [2, 1]
+  assert first.is_crowd.tolist() == [0, 1]
+  assert first.area.tolist() == [33.5, 200]
+  assert first.encoded == (tmp_path / 'a.png').read_bytes()
+  assert second.boxes.shape == (0, 4)
+  assert second.label_ids == []
+
+
+def test_through_a_build(tmp_path):
+  source = CocoSource(write(tmp_path, content()), tmp_path)
+  build.build(source, tmp_path / 'out', num_shards=1)
+  first, second = read(tmp_path / 'out')
+  assert (first.source_id, second.source_id) == ('7', '5')
+  assert first.boxes.shape == (2, 4)
+  assert second.boxes.shape == (0, 4)
+  options = records.Dataset.load(tmp_path / 'out').info['options']
+  assert options['category_ids'] == [2, 90]
+
+
+def test_a_picture_of_another_size_is_bad(tmp_path):
+  value = content()
+  value['images'][1].update(height=20, width=10)
+  source = CocoSource(write(tmp_path, value), tmp_path)
+  report = build.build(source, tmp_path / 'out', max_bad=0.5)
+  assert report.splits['train'].bad == 1
+  listed = (tmp_path / 'out' / 'bad_records.csv').read_text()
+  assert '"is 20 x 10 pixels, its annotation says 10 x 20"' in listed
+
+
+def test_a_box_far_outside_is_bad(tmp_path):
+  value = content()
+  value['annotations'][0]['bbox'] = [15, 2, 10, 4]
+  source = CocoSource(write(tmp_path, value), tmp_path)
+  result = source.reader(next(source.items()))
+  assert isinstance(result, BadRecord)
+  assert 'x 15 to 25' in result.reason
+  assert '20 x 10 pixels' in result.reason
+
+
+def test_keypoints_by_hand(tmp_path):
+  value = content()
+  value['annotations'] = value['annotations'][:2]
+  value['annotations'][0]['keypoints'] = [10, 5, 2, 0, 0, 0]
+  source = CocoSource(write(tmp_path, value), tmp_path, kind='keypoints')
+  example = source.reader(next(source.items()))
+  # x 10 of 20, y 5 of 10; the object without keypoints does not count.
+  assert example.boxes.shape == (1, 4)
+  np.testing.assert_allclose(
+    example.keypoints, [[[0.5, 0.5, 2], [0, 0, 0]]], rtol=1e-6
+  )
+
+
+def broken(change):
+  value = content()
+  change(value)
+  return value
+
+
+@pytest.mark.parametrize(
+  ('value', 'message'),
+  [
+    (broken(lambda v: v.pop('images')), "no list 'images'"),
+    (broken(lambda v: v.pop('annotations')), "no list 'annotations'"),
+    (broken(lambda v: v.pop('categories')), "no list 'categories'"),
+    ([], "no list 'images'"),
+    (broken(lambda v: v['images'].clear()), 'lists no image'),
+    (
+      broken(lambda v: v['images'][1].update(id=7)),
+      r'images\[1\]: image id 7 was there before',
+    ),
+    (
+      broken(lambda v: v['images'][1].update(file_name='a.png')),
+      r"images\[1\]: file 'a.png' was there before, in images\[0\]",
+    ),
+    (
+      broken(lambda v: v['images'][1].update(file_name='../b.png')),
+      r'images\[1\]: the path .* leaves the image folder',
+    ),
+    (
+      broken(lambda v: v['images'][1].pop('height')),
+      r"images\[1\]: 'height' is missing",
+    ),
+    (
+      broken(lambda v: v['annotations'][1].update(image_id=8)),
+      r'annotations\[1\]: image_id 8 is not in the file',
+    ),
+    (
+      broken(lambda v: v['annotations'][1].update(category_id=3)),
+      r'annotations\[1\]: category_id 3 is not in the file',
+    ),
+    (
+      broken(lambda v: v['annotations'][1].update(bbox=[1, 2, 3])),
+      r'annotations\[1\]: bbox \[1, 2, 3\] must be',
+    ),
+  ],
+)
+def test_bad_files(tmp_path, value, message):
+  with pytest.raises(ValueError, match=message) as e:
+    CocoSource(write(tmp_path, value), tmp_path)
+  assert 'train.json' in str(e.value)
+  assert '\n' not in str(e.value)
+
+
+def test_files_that_do_not_belong_together(tmp_path):
+  files = write(tmp_path, content())
+  other = content()
+  other['categories'][0]['name'] = 'dog'
+  files['val'] = write(tmp_path, other, 'val.json')['train']
+  with pytest.raises(ValueError, match='other categories'):
+    CocoSource(files, tmp_path)
+  with pytest.raises(ValueError, match="no folder for split 'val'"):
+    CocoSource(files, {'train': tmp_path})
+  (tmp_path / 'val.json').write_text('{')
+  with pytest.raises(ValueError, match='val.json is no JSON'):
+    CocoSource(files, tmp_path)
+  with pytest.raises(FileNotFoundError, match='no image root'):
+    CocoSource(files, tmp_path / 'none')
+
+
+def test_real_boxes_agree_with_pycocotools():
+  path = shared_path('data', 'coco_eval_golden', 'instances_val2014_100.json')
+  source = CocoSource({'val': path}, path.parent)
+  reference = pycoco.COCO(str(path))
+  assert source.sizes['val'] == len(reference.imgs)
+  assert source.hierarchy.num_classes == 80
+  ids = source.options['category_ids']
+  for item in source.items():
+    _, (height, width), objects = item.payload
+    image = reference.imgs[int(item.source_id)]
+    assert (height, width) == (image['height'], image['width'])
+    wanted = reference.imgToAnns[image['id']]
+    assert [ids[o[1]] for o in objects] == [a['category_id'] for a in wanted]
+    assert [list(o[0]) for o in objects] == [a['bbox'] for a in wanted]
+    assert [o[2] for o in objects] == [a['iscrowd'] for a in wanted]
+    assert [o[3] for o in objects] == [a['area'] for a in wanted]
+
+
+def test_real_people(tmp_path):
+  folder = shared_path('data', 'coco_keypoints')
+  source = CocoSource(
+    {'val': folder / 'person_keypoints.json'}, folder, kind='keypoints'
+  )
+  assert source.hierarchy.names == ['person']
+  report = build.build(source, tmp_path / 'out', max_bad=0.5)
+  # Two of the four listed photos are there.
+  assert (report.splits['val'].records, report.splits['val'].bad) == (2, 2)
+  reference = pycoco.COCO(str(folder / 'person_keypoints.json'))
+  for example in read(tmp_path / 'out', 'val'):
+    wanted = reference.imgToAnns[int(example.source_id)]
+    points = np.array([a['keypoints'] for a in wanted], float)
+    points = points.reshape(len(wanted), 17, 3)
+    size = [example.height, example.width, 1]
+    np.testing.assert_allclose(
+      example.keypoints * size, points[..., [1, 0, 2]], atol=1e-3
+    )
+    x, y, w, h = np.array([a['bbox'] for a in wanted]).T
+    pixels = example.boxes * np.array(size[:2] * 2)
+    np.testing.assert_allclose(
+      pixels, np.stack([y, x, y + h, x + w], 1), atol=0.02
+    )

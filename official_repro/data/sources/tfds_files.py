@@ -138,11 +138,11 @@ def _keys(features, folder):
     elif isinstance(inner, f.ClassLabel) and found['label'] is None:
       found['label'], found['class'] = key, found['class'] or inner
     elif isinstance(feature, f.Sequence) and isinstance(inner, f.FeaturesDict):
-      label = inner.get('label')
-      if 'bbox' in inner and isinstance(label, f.ClassLabel):
+      parts = dict(inner.items())
+      label = parts.get('label')
+      if 'bbox' in parts and isinstance(label, f.ClassLabel):
         # The boxes' label space is the one that their labels count in.
         found['objects'], found['class'] = key, label
-        found['label'] = None
   if found['image'] is None or found['class'] is None:
     raise ValueError(
       f'{folder} has no picture with a class label or with labelled boxes; '

@@ -106,7 +106,7 @@ _FLAGS_OF = {
     'image_root',
     'eval_fraction',
   ),
-  'coco': ('annotations', 'image_root', 'kind'),
+  'coco': ('annotations', 'image_root', 'kind', 'minival'),
   'voc': ('image_root', 'image_sets', 'voc_task'),
   'tfds': ('tfds_dir', 'tfds_splits'),
 }
@@ -186,6 +186,13 @@ def _define_boxes():
   )
   d.DEFINE_enum(
     'kind', 'instances', ('instances', 'keypoints'), 'coco: what is annotated.'
+  )
+  d.DEFINE_integer(
+    'minival',
+    None,
+    'coco: pictures of val that make the split minival; the others join train. '
+    "The paper's minival* has 8000.",
+    lower_bound=1,
   )
   d.DEFINE_list(
     'image_sets',
@@ -303,6 +310,7 @@ def _coco(values):
     _by_split('annotations', _needed(values, 'annotations', 'the JSON files')),
     _by_split('image_root', root.split(',')) if '=' in root else root,
     kind=values.kind,
+    minival=values.minival,
   )
 
 

@@ -116,6 +116,36 @@ def test_keypoints_by_hand(tmp_path):
   )
 
 
+def test_minival(tmp_path):
+  train, val = content(), content()
+  names = [f'{i}.png' for i in range(20)]
+  val['images'] = [
+    {'id': 100 + i, 'file_name': n, 'height': 10, 'width': 20}
+    for i, n in enumerate(names)
+  ]
+  val['annotations'] = []
+  files = write(tmp_path, train)
+  files['val'] = write(tmp_path, val, 'val.json')['train']
+  roots = {'train': tmp_path, 'val': tmp_path / 'val'}
+  roots['val'].mkdir()
+  Image.new('RGB', (20, 10)).save(roots['val'] / '0.png')
+  chosen = {}
+  for count in (4, 8):
+    source = CocoSource(files, roots, minival=count)
+    assert source.sizes == {'train': 22 - count, 'minival': count}
+    items = list(source.items())
+    chosen[count] = {i.source_id for i in items if i.split == 'minival'}
+    assert len(chosen[count]) == count
+    assert not chosen[count] & {'5', '7'}
+    # A picture of val is read from val's folder wherever it went.
+    (moved,) = (i for i in items if i.source_id == '100')
+    assert source.reader(moved).encoded == (roots['val'] / '0.png').read_bytes()
+  assert chosen[4] < chosen[8]
+  for count, wrong in ((21, files), (1, {'train': files['train']})):
+    with pytest.raises(ValueError, match=f'--minival={count} needs'):
+      CocoSource(wrong, roots, minival=count)
+
+
 def broken(change):
   value = content()
   change(value)
@@ -191,7 +221,7 @@ def test_real_boxes_agree_with_pycocotools():
   assert source.hierarchy.num_classes == 80
   ids = source.options['category_ids']
   for item in source.items():
-    _, (height, width), objects = item.payload
+    _, _, (height, width), objects = item.payload
     image = reference.imgs[int(item.source_id)]
     assert (height, width) == (image['height'], image['width'])
     wanted = reference.imgToAnns[image['id']]

@@ -5,11 +5,12 @@ pixels from the corner of the picture.
 """
 
 import functools
+import hashlib
 import json
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Union
+from typing import Optional, Union
 
 import numpy as np
 
@@ -37,6 +38,9 @@ class CocoSource:
     image_root: folder of the pictures, or {split: folder}.
     kind: 'instances', or 'keypoints': only objects with keypoints count, and a
       record has theirs, y and x from 0 to 1 and the visibility.
+    minival: pictures of `val` that make the split `minival`; the others of it
+      join `train`, as in the paper's minival* of 8,000 (sec. 5). Which ones
+      the authors took is not known: here a hash of the image id decides.
 
   Raises:
     FileNotFoundError: a file or folder is missing.
@@ -50,6 +54,7 @@ class CocoSource:
     annotations: Mapping,
     image_root: Union[str, pathlib.Path, Mapping],
     kind: str = 'instances',
+    minival: Optional[int] = None,
   ):
     if kind not in KINDS:
       raise ValueError(f'--kind must be one of {", ".join(KINDS)}, got {kind}.')
@@ -61,16 +66,22 @@ class CocoSource:
     }
     roots = {s: _checked_root(s, image_root) for s in self._files}
     self._kind, self.name = kind, 'coco'
-    self._categories, self.sizes = None, {}
+    self._categories, self._minival, sizes = None, None, {}
     for split, path in self._files.items():
       content = _load(path)
       self._check_categories(path, content)
-      self.sizes[split] = _checked(path, content, self._ids, kind)
+      sizes[split] = _checked(path, content, self._ids, kind)
+      if split == 'val' and minival is not None:
+        self._minival = _chosen([i['id'] for i in content['images']], minival)
+    if minival is not None:
+      sizes = _minival_sizes(sizes, minival)
+    self.sizes = sizes
     self.hierarchy = hierarchy_lib.Hierarchy.flat(
       [name for _, name in self._categories]
     )
     self.options = {
       'kind': kind,
+      'minival': minival,
       'category_ids': self._ids,
       'annotations': {
         split: manifest.sha256_of_file(path)
@@ -92,8 +103,15 @@ class CocoSource:
       for image in content['images']:
         size = (int(image['height']), int(image['width']))
         objects = tuple(of_image.get(image['id'], ()))
-        payload = (image['file_name'], size, objects)
-        yield source.Item(split, str(image['id']), payload)
+        payload = (split, image['file_name'], size, objects)
+        yield source.Item(
+          self._split_of(split, image['id']), str(image['id']), payload
+        )
+
+  def _split_of(self, split, image_id):
+    if self._minival is None or split != 'val':
+      return split
+    return 'minival' if image_id in self._minival else 'train'
 
   def _check_categories(self, path, content):
     found = sorted((c['id'], c['name']) for c in content['categories'])
@@ -105,6 +123,26 @@ class CocoSource:
         'all files of a data set need the same.'
       )
     self._categories = found
+
+
+def _chosen(image_ids, count):
+  """Returns the `count` image ids with the smallest hashes."""
+
+  def rank(image_id):
+    data = str(image_id).encode()
+    return hashlib.blake2b(data, digest_size=8, person=b'minival').digest()
+
+  return set(sorted(image_ids, key=rank)[:count])
+
+
+def _minival_sizes(sizes, minival):
+  if sizes.keys() != {'train', 'val'} or not 0 < minival <= sizes['val']:
+    raise ValueError(
+      f'--minival={minival} needs the splits train and val, with at least as '
+      f'many pictures in val, got {sizes}.'
+    )
+  rest = sizes['val'] - minival
+  return {'train': sizes['train'] + rest, 'minival': minival}
 
 
 def _checked_root(split, roots):
@@ -220,9 +258,9 @@ def _objects(content, index, kind):
 
 def _read(roots, kind, item):
   """Returns the Example of an item, or a BadRecord."""
-  file_name, (height, width), objects = item.payload
+  root, file_name, (height, width), objects = item.payload
   try:
-    encoded = source.read_image_file(roots[item.split], file_name)
+    encoded = source.read_image_file(roots[root], file_name)
     boxes = normalised_boxes(
       [(y, x, y + h, x + w) for (x, y, w, h), *_ in objects], height, width
     )

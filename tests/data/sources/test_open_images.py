@@ -5,7 +5,7 @@ import pytest
 from official_repro.data.sources import BadRecord, labelled
 from official_repro.data.sources.open_images import OpenImagesSource
 from tests.conftest import shared_path
-from tests.data.sources_helpers import (
+from tests.data.sources.helpers import (
   check_sizes,
   listed,
   read,

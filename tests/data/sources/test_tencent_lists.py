@@ -6,7 +6,7 @@ from official_repro.data import mini
 from official_repro.data.sources import BadRecord, labelled
 from official_repro.data.sources.tencent_lists import TencentSource
 from tests.conftest import shared_path
-from tests.data.sources_helpers import (
+from tests.data.sources.helpers import (
   check_sizes,
   listed,
   read,

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from official_repro.data.sources import BadRecord, CsvSource, MiniJftSource
-from tests.data.sources_helpers import (
+from tests.data.sources.helpers import (
   check_sizes,
   labels_file,
   listed,

@@ -6,7 +6,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from official_repro.data import engine
 from official_repro.data.audit import noise as label_noise
 from official_repro.data.mini import MiniJft
-from tests.data.test_audit import SPACE, write_folder
+from tests.data.audit.test_audit import SPACE, write_folder
 
 # food 0 > fruit 1 > apple 2, pear 4; rock 3.
 NOISY = [

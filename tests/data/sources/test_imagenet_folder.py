@@ -8,7 +8,7 @@ from official_repro.data.label_spaces import wordnet_graph
 from official_repro.data.sources import labelled
 from official_repro.data.sources.imagenet_folder import ImagenetFolderSource
 from tests.conftest import shared_path
-from tests.data.sources_helpers import (
+from tests.data.sources.helpers import (
   check_sizes,
   labels_file,
   listed,

@@ -18,7 +18,7 @@ from official_repro.data.audit import plots as report_plots
 from official_repro.data.audit import report
 from official_repro.data.audit import tables as report_tables
 from official_repro.data.hierarchy import Hierarchy
-from tests.data.test_audit import PICTURES, SPACE, count, write_folder
+from tests.data.audit.test_audit import PICTURES, SPACE, count, write_folder
 
 SPLITS = {
   'train': [(f'{i}', [2], None) for i in range(30)] + [('r', [3], None)],

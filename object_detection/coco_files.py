@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from pycocotools import mask as mask_lib
 
+_KEYS = ('image_id', 'category_id', 'bbox', 'area')
+
 
 class Annotations(NamedTuple):
   """What an annotation file says.
@@ -33,8 +35,8 @@ def load_annotations(path) -> Annotations:
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: it is no such file, or an annotation names an image or a
-      category that the file does not have.
+    ValueError: it is no such file, or an annotation lacks a key or names an
+      image or a category that the file does not have.
   """
   data = _load(path)
   for key in ('images', 'categories', 'annotations'):
@@ -47,6 +49,12 @@ def load_annotations(path) -> Annotations:
   }
   by_image = collections.defaultdict(list)
   for annotation in data['annotations']:
+    missing = [key for key in _KEYS if key not in annotation]
+    if missing:
+      raise ValueError(
+        f'{path}: annotation {annotation.get("id")} has no '
+        f'{", ".join(missing)}.'
+      )
     for key, among in (('image_id', images), ('category_id', known)):
       if annotation[key] not in among:
         raise ValueError(

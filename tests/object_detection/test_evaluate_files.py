@@ -149,15 +149,41 @@ def test_annotation_file_without_a_key(tmp_path, key):
     evaluate.CocoEvaluation.from_annotations(path)
 
 
-def test_annotation_of_an_unknown_image_or_category(tmp_path):
-  row = {'id': 9, 'image_id': 3, 'category_id': 7}
+ROW = {'id': 9, 'image_id': 1, 'category_id': 7, 'bbox': [0] * 4, 'area': 0}
+
+
+@pytest.mark.parametrize(
+  'row, message',
+  [
+    ({**ROW, 'image_id': 3}, 'annotation 9 has the image_id 3, which'),
+    ({**ROW, 'category_id': 6}, 'annotation 9 has the category_id 6, which'),
+    ({'id': 9, 'image_id': 1, 'area': 0}, 'has no category_id, bbox'),
+  ],
+)
+def test_bad_annotation(tmp_path, row, message):
   path = annotation_file(tmp_path, annotations=[row])
-  with pytest.raises(ValueError, match='annotation 9 has the image_id 3'):
+  with pytest.raises(ValueError, match=message):
     coco_files.load_annotations(path)
-  row = {'id': 9, 'image_id': 1, 'category_id': 6}
-  path = annotation_file(tmp_path, annotations=[row])
-  with pytest.raises(ValueError, match='annotation 9 has the category_id 6'):
-    coco_files.load_annotations(path)
+
+
+def test_masks_that_come_with_boxes_have_the_size_of_the_box(tmp_path):
+  path = annotation_file(tmp_path)
+  mask = mask_lib.encode(np.ones((20, 30), np.uint8, order='F'))
+  row = {
+    'image_id': 1,
+    'category_id': 7,
+    'score': 0.5,
+    'segmentation': mask,
+    'bbox': [0, 0, 4, 5],
+  }
+  evaluation = evaluate.CocoEvaluation.from_annotations(path, 'segm')
+  evaluation.load_results([row])
+  _, found = evaluation._gathered.columns()
+  assert found.area.tolist() == [20]
+  evaluation = evaluate.CocoEvaluation.from_annotations(path, 'segm')
+  evaluation.add(1, [mask], [2], [0.5])
+  _, found = evaluation._gathered.columns()
+  assert found.area.tolist() == [600]
 
 
 def test_masks(tmp_path):

@@ -29,7 +29,7 @@ _ROWS_FOR_TWO = 1 << 22
 # Rows that a worker should get at once: 15 MB.
 ROWS_OF_GROUP = 1 << 19
 # A row is compared with so many others under one key.
-CROWD = 1024
+CROWD = 256
 # As many neighbours of a picture become candidates: more tell nothing new.
 NEAREST = 16
 _COMPARISONS_AT_ONCE = 1 << 21

@@ -29,7 +29,7 @@ SIDE = hashes.SIDE
 _NOISE = 4.0
 # A cell of 8 x 8 pixels has detail from this standard deviation on.
 _CELL, _DETAIL = 8, 8.0
-_FEW_DETAILS = 16
+_FEW_DETAILS = 18
 # By how much a crop may be sheared or go over the edge, as parts of the side.
 _SHEAR, _OVER = 0.02, 0.03
 _LEAST_SIZE = 0.7

@@ -15,15 +15,14 @@ import cv2
 import imagehash
 import numpy as np
 import scipy.fftpack
-import simplejpeg
 from PIL import Image
 
 from official_repro.data import image_files, jpeg
 
 BITS = 64
-# Side of the picture that the views are cut from: a crop of .8 still has more
-# than the 32 pixels of the hash.
-SIDE = 64
+# Side of the picture that the views are cut from, and of what it is made from
+# at least: a crop of .8 still has the 32 pixels of the hash.
+SIDE, LEAST_SIDE = 64, 40
 _HASH_SIDE, _FREQUENCIES = 32, 8
 # What the views show, as (top, left, bottom, right) of the picture. Centred
 # crops of 5% and 10% per side, and the crops of 10% that leave a corner.
@@ -43,12 +42,12 @@ VIEWS = 2 * MIRROR
 _WEIGHTS = 1 << np.arange(BITS - 1, -1, -1, dtype=np.uint64)
 
 
-def read_pixels(encoded: bytes, side: int = SIDE) -> np.ndarray:
-  """Decodes a record's picture, at a scale if that is enough.
+def read_pixels(encoded: bytes, side: int) -> np.ndarray:
+  """Decodes a record's picture, at 1/8, 1/4 or 1/2 of its size if it can.
 
   Args:
     encoded: JPEG or PNG file.
-    side: pixels that both sides should have at least, if the picture has.
+    side: pixels that both sides have at least, if the picture has.
 
   Returns:
     uint8 [H, W, 3] RGB.
@@ -58,15 +57,10 @@ def read_pixels(encoded: bytes, side: int = SIDE) -> np.ndarray:
   """
   header = jpeg.read_header(encoded)
   if header is not None and header.plain:
+    sides = (min(side, header.height), min(side, header.width))
     try:
-      return simplejpeg.decode_jpeg(
-        encoded,
-        'RGB',
-        fastdct=True,
-        fastupsample=True,
-        min_height=min(side, header.height),
-        min_width=min(side, header.width),
-      )
+      pixels = jpeg.decode(encoded, header, *sides)
+      return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     except ValueError:
       pass  # Pillow accepts more, and has the better words if not
   try:
@@ -87,7 +81,7 @@ def square(pixels: np.ndarray, side: int = SIDE) -> np.ndarray:
   """Stretches uint8 [H, W, 3] to [side, side, 3]."""
   shrinks = min(pixels.shape[:2]) >= side
   return cv2.resize(
-    pixels,
+    np.ascontiguousarray(pixels),
     (side, side),
     interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
   )
@@ -133,7 +127,8 @@ def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
   x = x - ((x >> np.uint64(1)) & ones(0x55))
   x = (x & ones(0x33)) + ((x >> np.uint64(2)) & ones(0x33))
   x = (x + (x >> np.uint64(4))) & ones(0x0F)
-  return ((x * ones(1)) >> np.uint64(56)).astype(np.uint8)
+  with np.errstate(over='ignore'):  # meant to drop what goes over
+    return ((x * ones(1)) >> np.uint64(56)).astype(np.uint8)
 
 
 def transform_name(view: int) -> str:

@@ -101,7 +101,7 @@ def hash_part(part: Part, folder, add) -> list:
     for n, data in enumerate(records.read_shard(part.shard)):
       example = _decode(data)
       if example is not None:
-        pictures[n] = _describe(example)
+        pictures[n] = describe(example)
       ids.write(json.dumps(example.source_id if example else None) + '\n')
       if (n + 1) % _TALLY_EVERY == 0:
         add(_TALLY_EVERY)
@@ -159,6 +159,25 @@ def read_pictures(
     yield _decode(data)
 
 
+def describe(example: examples.Example) -> np.ndarray:
+  """Returns one PICTURE, not `sound` if the picture cannot be decoded."""
+  try:
+    pixels = hashes.read_pixels(example.encoded, hashes.LEAST_SIDE)
+  except image_files.BadImageError:
+    return np.zeros((), PICTURE)
+  small = hashes.square(pixels)
+  return np.array(
+    (
+      hashes.view_hashes(hashes.to_grey(small)),
+      order_of(example.source_id),
+      example.height * example.width,
+      banding.colour_code(small.mean(axis=(0, 1))),
+      True,
+    ),
+    PICTURE,
+  )
+
+
 def ids_of(folder, part: Part) -> Iterator[Optional[str]]:
   """Yields the source ids of a part, None for damaged records."""
   with open(_ids_path(folder, part.index), encoding='utf-8') as f:
@@ -177,22 +196,3 @@ def _decode(data):
     return examples.decode_example(data)
   except ValueError:
     return None
-
-
-def _describe(example):
-  """Returns one PICTURE; not `sound` if it cannot be decoded."""
-  try:
-    pixels = hashes.read_pixels(example.encoded)
-  except image_files.BadImageError:
-    return np.zeros((), PICTURE)
-  small = hashes.square(pixels)
-  return np.array(
-    (
-      hashes.view_hashes(hashes.to_grey(small)),
-      order_of(example.source_id),
-      example.height * example.width,
-      banding.colour_code(small.mean(axis=(0, 1))),
-      True,
-    ),
-    PICTURE,
-  )

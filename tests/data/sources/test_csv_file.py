@@ -161,7 +161,7 @@ def test_options_tell_one_table_from_another(tmp_path):
 
 def test_a_long_table_is_not_kept_in_memory(tmp_path):
   path = tmp_path / 'table.csv'
-  folder = '/'.join(['a_folder_with_a_long_name'] * 9)
+  folder = '/'.join(['a_folder_with_a_long_name'] * 40)
   with open(path, 'w') as f:
     f.write('image,labels,confidence\n')
     for i in range(20_000):
@@ -169,8 +169,9 @@ def test_a_long_table_is_not_kept_in_memory(tmp_path):
   source, count, peak = with_peak(lambda: CsvSource(path))
   assert count == sum(source.sizes.values()) == 20_000
   # 8 bytes a row, 501 categories, and a few pieces of 1 MiB for the checksum.
-  assert path.stat().st_size > 5e6
-  assert peak < 4e6
+  assert path.stat().st_size > 20e6
+  # Threads of other tests allocate a few MB meanwhile.
+  assert peak < 16e6
 
 
 @pytest.mark.parametrize(

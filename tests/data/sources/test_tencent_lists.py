@@ -87,12 +87,13 @@ def test_a_long_list_is_not_kept_in_memory(tmp_path):
   path, dictionary = files(tmp_path, '')
   with open(path, 'w') as f:
     for i in range(20_000):
-      f.write(f'{i:0250}.jpg\t1:0.5\t2:1\n')
+      f.write(f'{i:01000}.jpg\t1:0.5\t2:1\n')
   source, count, peak = with_peak(lambda: TencentSource(path, dictionary))
   assert count == sum(source.sizes.values()) == 20_000
   # 8 bytes a line, and a few pieces of 1 MiB for the checksum.
-  assert path.stat().st_size > 5e6
-  assert peak < 4e6
+  assert path.stat().st_size > 20e6
+  # Threads of other tests allocate a few MB meanwhile.
+  assert peak < 16e6
 
 
 def real(name):

@@ -2,7 +2,7 @@
 
   python -m benchmarks.dedup_recall [--zip=images_background_small1.zip]
 
-Two sets: mini_jft (3,000 pictures, 500 of them with copies of each kind) and
+Two sets: mini_jft (2,000 pictures, 500 of them with copies of each kind) and
 Omniglot (2,720 drawings, 300 with copies). All originals and copies are one
 split, in which copies are looked for.
   recall       share of the copies that are confirmed against their original
@@ -33,7 +33,7 @@ from official_repro.data.mini import MiniJft
 
 DEFAULT_ZIP = '../shared/data/omniglot/images_background_small1.zip'
 GOALS = ('reencode', 'half', 'larger', 'mirror')
-MAX_RADIUS = 16
+MAX_RADIUS = 14
 _BEST, _POOR = 95, 50
 _COLOURS = ('#1f69b2', '#d55e00', '#009e73', '#cc79a7', '#7f7f7f', '#e69f00')
 
@@ -281,13 +281,11 @@ def main(_):
   values = flags.FLAGS
   options = pipeline.Options()
   sets = {
-    'mini_jft': (mini_pictures(3000), range(0, 3000, 6)),
+    'mini_jft': (mini_pictures(2000), range(0, 2000, 4)),
     'Omniglot': (omniglot_pictures(values.zip), range(0, 2700, 9)),
   }
   outcomes, line = {}, {'benchmark': 'dedup_recall'}
-  run_set = functools.partial(
-    run, options=options, processes=values.processes or 1
-  )
+  run_set = functools.partial(run, options=options, processes=values.processes)
   for name, (pictures, planted) in sets.items():
     outcomes[name], line[name] = run_set(pictures, planted)
   if values.plot:

@@ -8,7 +8,7 @@ import pytest
 
 from official_repro.data import examples
 from official_repro.data.checks import records as record_checks
-from official_repro.data.mini import coco, figure, taxonomy
+from official_repro.data.mini import coco, figure, jft, taxonomy
 from official_repro.data.sources.mini_coco import MiniCocoSource
 
 COUNT = 150
@@ -259,3 +259,47 @@ def test_source_without_evaluation_images_and_bad_numbers():
     MiniCocoSource(1, -1)
   with pytest.raises(ValueError, match='size=9'):
     MiniCocoSource(1, 1, size=9)
+
+
+def item(rng, radius, x=60.0, y=60.0):
+  """A hexagon, whose outline fills its circle."""
+  leaves = taxonomy.make_taxonomy().leaves
+  leaf = next(leaf for leaf in leaves if leaf.kind == 'hexagon')
+  placement = coco.scene_lib.Placement(x, y, radius)
+  return coco.scene_lib.place(rng, leaf, placement)
+
+
+@pytest.mark.parametrize('radius, kept', [(18, 1), (14, 2)])
+def test_an_object_that_is_nearly_hidden_is_left_out(radius, kept):
+  rng = np.random.default_rng(0)
+  behind = coco._Group(20, (item(rng, 20.0),))
+  before = coco._Group(20, (item(rng, radius),))
+  # Of the one behind shows 1 - (18 / 20) ** 2 = 0.19, and then 0.51.
+  _, placed = coco.MiniCoco(clutter=0.0)._scene(rng, 120, 120, [behind, before])
+  assert len(placed) == kept
+  assert placed[-1][0] is before
+  if kept == 2:
+    assert placed[0][0] is behind
+
+
+def test_what_stands_lower_is_nearer(mini):
+  for seed in range(20):
+    rng = np.random.default_rng(seed)
+    bottoms = [group.bottom for group in mini._groups(rng, 120, 160)]
+    assert bottoms == sorted(bottoms)
+
+
+def test_objects_are_placed_apart():
+  mini, covers = coco.MiniCoco(crowds=0.0), []
+  for seed in range(100):
+    groups = mini._groups(np.random.default_rng(seed), 120, 160)
+    extents = [group.members[0].extent for group in groups]
+    covers += [
+      coco._cover(a, b) for k, a in enumerate(extents) for b in extents[k + 1 :]
+    ]
+  assert np.mean(np.array(covers) > 0.5) < 0.03
+  assert np.mean(np.array(covers) > 0.1) > 0.1
+
+
+def test_draws_are_not_those_of_mini_jft():
+  assert coco._PURPOSE not in (jft._CONTENT, jft._PIXELS)

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from official_repro.data.dedup import hashes
+
 # A confirmed pair of pictures; the fields of `banding.PAIR` and its score.
 CONFIRMED = np.dtype(
   [
@@ -42,12 +44,13 @@ def drops_against(pairs: np.ndarray, sides: int) -> list[Drop]:
     sides: number that the other side begins with.
 
   Returns:
-    One Drop per picture, by number, each with its surest pair.
+    One Drop per picture, by number, each with its surest pair: of whole
+    pictures if there is one.
   """
   swap = pairs['first'] >= sides
   mine = np.where(swap, pairs['second'], pairs['first'])
   other = np.where(swap, pairs['first'], pairs['second'])
-  order = np.lexsort((pairs['distance'], -pairs['score'], mine))
+  order = np.lexsort((-pairs['score'], _cropped(pairs), mine))
   _, first = np.unique(mine[order], return_index=True)
   return [
     Drop(int(mine[i]), int(other[i]), int(other[i]), int(i))
@@ -75,7 +78,7 @@ def drops_within(
   """
   neighbours: dict = {}
   ids = order[pairs['first']] ^ order[pairs['second']]
-  sorted_pairs = np.lexsort((ids, -pairs['score']))
+  sorted_pairs = np.lexsort((ids, -pairs['score'], _cropped(pairs)))
   for i in sorted_pairs.tolist():
     a, b = int(pairs['first'][i]), int(pairs['second'][i])
     neighbours.setdefault(a, []).append((b, i))
@@ -89,6 +92,11 @@ def drops_within(
     seen.add(kept)
     drops += _walk(kept, neighbours, seen)
   return sorted(drops, key=lambda d: d.number)
+
+
+def _cropped(pairs):
+  # A crop may be found to be the whole, so whole pictures tell more.
+  return pairs['view'] % hashes.MIRROR != hashes.WHOLE
 
 
 def _walk(kept, neighbours, seen):

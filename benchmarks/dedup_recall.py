@@ -3,7 +3,7 @@
   python -m benchmarks.dedup_recall [--zip=images_background_small1.zip]
 
 Two sets: mini_jft (2,000 pictures, 500 of them with copies of each kind) and
-Omniglot (2,720 drawings, 300 with copies). All originals and copies are one
+Omniglot (2,720 drawings, 200 with copies). All originals and copies are one
 split, in which copies are looked for.
   recall       share of the copies that are confirmed against their original
   false_drops  share of the pictures without copies that would be dropped
@@ -33,7 +33,7 @@ from official_repro.data.mini import MiniJft
 
 DEFAULT_ZIP = '../shared/data/omniglot/images_background_small1.zip'
 GOALS = ('reencode', 'half', 'larger', 'mirror')
-MAX_RADIUS = 14
+MAX_RADIUS = 12
 _BEST, _POOR = 95, 50
 _COLOURS = ('#1f69b2', '#d55e00', '#009e73', '#cc79a7', '#7f7f7f', '#e69f00')
 
@@ -282,7 +282,7 @@ def main(_):
   options = pipeline.Options()
   sets = {
     'mini_jft': (mini_pictures(2000), range(0, 2000, 4)),
-    'Omniglot': (omniglot_pictures(values.zip), range(0, 2700, 9)),
+    'Omniglot': (omniglot_pictures(values.zip), range(0, 2600, 13)),
   }
   outcomes, line = {}, {'benchmark': 'dedup_recall'}
   run_set = functools.partial(run, options=options, processes=values.processes)

@@ -13,6 +13,7 @@ _RECORDED = (
   'stride_placement',
   'pixel_range',
   'shared_boxes',
+  'crop',
 )
 
 

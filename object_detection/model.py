@@ -106,6 +106,7 @@ class FasterRCNN(tf.keras.Model):
       range here, e.g. mean subtraction, and the model applies it.
     anchors: AnchorOptions.
     num_proposals: P after non-maximum suppression.
+    crop: side of the second stage's crops before the 2x2 max-pool, even.
     name: of the model.
 
   Attributes:
@@ -132,6 +133,7 @@ class FasterRCNN(tf.keras.Model):
     pixel_range: PixelRange = (-1, 1),
     anchors: Optional[AnchorOptions] = None,
     num_proposals: int = 300,
+    crop: int = 14,
     name: str = 'faster_rcnn',
   ):
     super().__init__(name=name)
@@ -139,6 +141,7 @@ class FasterRCNN(tf.keras.Model):
       raise ValueError(f'num_classes is {num_classes}; it must be at least 1.')
     self.built = True  # The parts make their variables here.
     self.num_classes, self.num_proposals = num_classes, num_proposals
+    self._crop = crop
     self.num_boxes = 1 if shared_boxes else num_classes
     self.anchor_options = anchors or AnchorOptions()
     self._pixels = _check_pixel_range(pixel_range)
@@ -151,6 +154,7 @@ class FasterRCNN(tf.keras.Model):
         'num_classes': num_classes,
         'pixel_range': [np.asarray(p).tolist() for p in pixel_range],
         'shared_boxes': shared_boxes,
+        'crop': crop,
         'anchors': dataclasses.asdict(self.anchor_options),
       }
     )
@@ -183,7 +187,7 @@ class FasterRCNN(tf.keras.Model):
     )
 
   def metadata(self) -> dict[str, Any]:
-    """What must travel with the weights, see `from_checkpoint`."""
+    """What must travel with the weights, see loading.from_checkpoint."""
     return json.loads(self._metadata)
 
   def first_stage(self, images, training=None) -> dict[str, tf.Tensor]:
@@ -199,7 +203,7 @@ class FasterRCNN(tf.keras.Model):
     """
     if self._pixels is not None:
       low, scale = self._pixels
-      images = low + (images + 1) * scale
+      images = low + (tf.cast(images, tf.float32) + 1) * scale
     features = self.trunk(images, training=training)['conv4']
     logits, codes = self.rpn(features)
     options = self.anchor_options
@@ -234,7 +238,7 @@ class FasterRCNN(tf.keras.Model):
     """
     count = boxes.shape[1]
     boxes = tf.stop_gradient(boxes)
-    crops = roi.crop_and_pool(features, boxes, image_size)
+    crops = roi.crop_and_pool(features, boxes, image_size, self._crop)
     x = tf.reduce_mean(self.conv5(crops, training=training), [1, 2])
     logits, codes = self.head(x)
     logits = tf.reshape(logits, [-1, count, self.num_classes + 1])
@@ -280,6 +284,10 @@ class FasterRCNN(tf.keras.Model):
       classes [N, T] from 1, scores [N, T], count [N].
     """
     found = self(images, image_sizes, training=False)
+    return self.detections_of(found, image_sizes, **options)
+
+  def detections_of(self, found, image_sizes, **options):
+    """As `detect`, from what the model returned (see call)."""
     boxes, scores = postprocess.refine(
       found['proposals'], found['box_codes'], found['class_logits']
     )

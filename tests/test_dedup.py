@@ -3,8 +3,11 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from tests.data.dedup.test_confirm import textured
+from tests.data.dedup.test_hashes import encode
 from tests.data.dedup.test_removing import ids_in, leaky, write_folder
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -45,11 +48,7 @@ def test_the_binary(data, tmp_path):
   [
     ((), 'Flag --output is missing'),
     (('--split=trian',), "has no split 'trian'"),
-    (('--against=dev',), "has no split 'dev'"),
     (('--against=train',), "--against names 'train' itself"),
-    (('--against_dir=x',), 'needs --against'),
-    (('--radius=40',), 'from 0 to 20, got 40'),
-    (('--min_score=1.5',), 'at most 1, got 1.5'),
     (('--confirm=embedding',), 'needs --checkpoint'),
     (('--checkpoint=x',), '--checkpoint is for --confirm=embedding'),
   ],
@@ -62,3 +61,37 @@ def test_wrong_use(data, tmp_path, words, sentence):
   assert done.stderr.startswith('Error: ')
   assert done.stderr.count('\n') == 1
   assert not (tmp_path / 'out').exists()
+
+
+def test_confirmed_by_a_checkpoint(data, tmp_path):
+  # Here, as these import TensorFlow.
+  from official_repro import embedding
+  from tests.test_predict import _save_run
+
+  run_dir, _ = _save_run(tmp_path / 'run')
+  pictures = [encode(textured(i)) for i in range(3)]
+  found = embedding.features(pictures, str(run_dir))
+  classifier = embedding.load(str(run_dir))
+  assert found.dtype == np.float32
+  assert len(found) == 3
+  one = classifier(classifier.decode(pictures[1])[None], top=1)['features'][0]
+  np.testing.assert_allclose(found[1], one, rtol=1e-4, atol=1e-5)
+  done = run(
+    f'--data_dir={data}',
+    f'--output={tmp_path / "out"}',
+    '--against=validation',
+    '--confirm=embedding',
+    f'--checkpoint={run_dir}',
+    '--min_score=0.9',
+    environment={'TF_CPP_MIN_LOG_LEVEL': '3'},
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'leak-half' not in ids_in(tmp_path / 'out')
+  wrong = run(
+    f'--data_dir={data}',
+    f'--output={tmp_path / "other"}',
+    '--confirm=embedding',
+    f'--checkpoint={tmp_path}',
+  )
+  assert wrong.returncode == 1
+  assert 'no params.yaml' in wrong.stderr

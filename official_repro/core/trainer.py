@@ -72,7 +72,8 @@ class Trainer(base_trainer.Trainer):
     """See base class; synchronous strategies step from Python."""
     if self._is_async:
       return self._async_loop()
-    step = tf.function(self.train_step)
+    # Pictures of many sizes: one graph for all, not one for each.
+    step = tf.function(self.train_step, reduce_retracing=True)
 
     def loop(iterator, num_steps):
       for _ in range(int(num_steps)):

@@ -106,14 +106,15 @@ def _slicer(batch_size, start, context):
   return slice_of, context.get_per_replica_batch_size(batch_size)
 
 
-def _options() -> tf.data.Options:
-  options = tf.data.Options()
-  options.deterministic = True
+def options() -> tf.data.Options:
+  """Returns what keeps the order of a dataset of records."""
+  chosen = tf.data.Options()
+  chosen.deterministic = True
   # The slices are cut by position; sharding by file would break the order.
-  options.experimental_distribute.auto_shard_policy = (
+  chosen.experimental_distribute.auto_shard_policy = (
     tf.data.experimental.AutoShardPolicy.OFF
   )
-  return options
+  return chosen
 
 
 def _check_arguments(
@@ -209,8 +210,14 @@ def make_dataset(
   images.check_sizes(resize, crop)
   dataset = manifest.Dataset.load(data_dir)
   source = dataset.split(split)
-  slice_of, batch_size = _slicer(
-    batch_size, start_position, input_context or tf.distribute.InputContext()
+  serialized, batch_size = serialized_records(
+    source,
+    batch_size=batch_size,
+    training=training,
+    seed=seed,
+    start_position=start_position,
+    shuffle_group=shuffle_group,
+    input_context=input_context,
   )
   parser = parsing.Parser(
     num_classes=dataset.hierarchy.num_classes,
@@ -229,18 +236,50 @@ def make_dataset(
 
     return parser.parse(record, decode)
 
+  if drop_remainder is None:
+    drop_remainder = training
+  batches = serialized.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(
+    batch_size, drop_remainder=drop_remainder
+  )
+  return batches.prefetch(tf.data.AUTOTUNE).with_options(options())
+
+
+def serialized_records(
+  source: manifest.Split,
+  *,
+  batch_size: int,
+  training: bool,
+  seed: int = 0,
+  start_position: int = 0,
+  shuffle_group: int = SHUFFLE_GROUP,
+  input_context: Optional[tf.distribute.InputContext] = None,
+) -> tuple[tf.data.Dataset, int]:
+  """Makes the stream of records that any task's batches are cut from.
+
+  Args:
+    source: the split.
+    batch_size, training, seed, start_position, shuffle_group, input_context:
+      as for `make_dataset`.
+
+  Returns:
+    Dataset of pairs, and the batch size of one replica. The second of a pair is
+    the serialized example, string []. The first is, in training, float32 [3] of
+    random numbers in [0, 1), a pure function of seed and position; else int64
+    [], the number of the record among the sound ones.
+
+  Raises:
+    ValueError: the batch cannot be divided among the replicas.
+  """
+  slice_of, batch_size = _slicer(
+    batch_size, start_position, input_context or tf.distribute.InputContext()
+  )
   if training:
     records = _training_records(
       source, shuffle_group, seed, start_position, slice_of
     )
   else:
     records = _evaluation_records(source, slice_of)
-  if drop_remainder is None:
-    drop_remainder = training
-  batches = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(
-    batch_size, drop_remainder=drop_remainder
-  )
-  return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
+  return records, batch_size
 
 
 def record_ids(

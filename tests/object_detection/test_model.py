@@ -13,7 +13,7 @@ SMALL = {'depth': 14, 'width': 1 / 16}
 ANCHORS = model_lib.AnchorOptions(base_size=32.0)
 SIZES = np.int32([[64, 80], [64, 80]])
 BOXES = np.float32(
-  [[[4, 4, 36, 40], [30, 30, 60, 70]], [[10, 20, 40, 60], [0, 0, 0, 0]]]
+  [[[1, 1, 33, 33], [30, 30, 60, 70]], [[16, 16, 48, 48], [0, 0, 0, 0]]]
 )
 CLASSES = np.int32([[1, 3], [2, 0]])
 VALID = np.array([[True, True], [True, False]])
@@ -21,7 +21,7 @@ VALID = np.array([[True, True], [True, False]])
 
 def detector(seed=0, **options):
   tf.keras.utils.set_random_seed(seed)
-  options = {**SMALL, 'anchors': ANCHORS, 'num_proposals': 40, **options}
+  options = {**SMALL, 'anchors': ANCHORS, 'num_proposals': 120, **options}
   return model_lib.FasterRCNN(3, **options)
 
 
@@ -67,11 +67,11 @@ def test_outputs_of_both_stages():
     'anchors': (240, 4),
     'rpn_logits': (2, 240, 2),
     'rpn_codes': (2, 240, 4),
-    'proposals': (2, 40, 4),
-    'proposal_scores': (2, 40),
+    'proposals': (2, 120, 4),
+    'proposal_scores': (2, 120),
     'num_proposals': (2,),
-    'class_logits': (2, 40, 4),
-    'box_codes': (2, 40, 3, 4),
+    'class_logits': (2, 120, 4),
+    'box_codes': (2, 120, 3, 4),
   }
   graph = run.get_concrete_function(tf.TensorSpec([2, 64, 80, 3]))
   static = {k: tuple(v.shape) for k, v in graph.structured_outputs.items()}
@@ -118,8 +118,7 @@ def test_detections_are_classes_from_1_inside_the_true_image():
 def test_new_layers_start_as_in_the_reference():
   model = detector(width=1.0)
   for layer in (model.rpn.conv, model.rpn.objectness, model.rpn.box):
-    # N(0, .01) cut at two deviations has a deviation of .0088 in Keras' word,
-    # which scales it back to .01 only in VarianceScaling.
+    # N(0, .01) cut at two deviations has a deviation of .0088.
     assert np.std(layer.kernel) == pytest.approx(0.0088, rel=0.05)
     assert np.abs(layer.kernel).max() <= 0.02
   # Uniform in +-sqrt(6 / (2048 + 4)) = .0541.
@@ -151,7 +150,6 @@ def test_everything_but_the_statistics_is_trained():
   changed = train_once(model)
   names = set(values(model.variables))
   still = names - changed
-  # Biases of classes without a sample may have no gradient.
   assert {n for n in still if '/moving_' not in n} == set()
   assert {n for n in names if '/moving_' in n} <= still
 
@@ -222,7 +220,7 @@ def test_recorded_pixel_range_is_applied():
 
 def test_one_box_for_all_classes():
   model = detector(shared_boxes=True)
-  assert model(pictures(), SIZES)['box_codes'].shape == (2, 40, 1, 4)
+  assert model(pictures(), SIZES)['box_codes'].shape == (2, 120, 1, 4)
   assert np.isfinite(float(losses(model)['box_loss']))
   assert model.detect(pictures(), SIZES)['boxes'].shape == (2, 300, 4)
 
@@ -293,7 +291,7 @@ def test_checkpoint_for_other_pixels(tmp_path):
 def test_a_saved_detector_comes_back_whole(tmp_path):
   model = detector(seed=3, pixel_range=((-9, -8, -7), (9, 8, 7)))
   path = save(tmp_path, model, model.metadata())
-  again = loading.from_checkpoint(path, num_proposals=40, freeze='conv4')
+  again = loading.from_checkpoint(path, num_proposals=120, freeze='conv4')
   assert again.metadata() == model.metadata()
   assert again.anchor_options == ANCHORS
   want, found = model(pictures(), SIZES), again(pictures(), SIZES)

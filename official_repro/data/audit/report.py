@@ -13,9 +13,9 @@ from typing import Optional
 from official_repro.data import audit, manifest
 from official_repro.data.audit import counts as label_counts
 from official_repro.data.audit import noise as label_noise
-from official_repro.data.building import staging
 
-JSON, HTML = staging.REPORTS
+JSON, HTML = 'report.json', 'report.html'
+BAD_RECORDS = 'bad_records.csv'  # which a build leaves
 NUM_PICTURES = 24
 _SIDE = 192  # pixels of a shown picture's longer side
 _MAX_NAMES = 8  # given or added label names under a picture
@@ -217,7 +217,7 @@ def _evenly(count, wanted):
 
 def _bad_records(data_dir, splits):
   """Returns {split: bad images}, None where no build left its list."""
-  path = data_dir / staging.BAD_RECORDS
+  path = data_dir / BAD_RECORDS
   counts = dict.fromkeys(splits, 0)
   if not path.is_file():
     return None

@@ -15,7 +15,7 @@ from official_repro.data.audit import report
 from official_repro.data.audit.stats import LabelStats
 from official_repro.data.building import plan, shards, staging
 
-BAD_RECORDS = staging.BAD_RECORDS
+BAD_RECORDS = report.BAD_RECORDS
 # Below, starting workers takes longer than the work.
 _FEW_IMAGES = 256
 _PLAN_DIR = 'plan'

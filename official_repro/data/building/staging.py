@@ -15,11 +15,12 @@ import shutil
 from collections.abc import Iterator
 
 from official_repro.data import manifest
+from official_repro.data.audit import report
 
 FOLDER = '.building'
 BUILD = 'build.json'
-BAD_RECORDS = 'bad_records.csv'
-REPORTS = ('report.json', 'report.html')
+# What a build writes beside the records.
+LEFT_BEHIND = (report.BAD_RECORDS, report.JSON, report.HTML)
 _MOVES = 'moves.json'
 _LOCK = 'lock'
 
@@ -179,4 +180,4 @@ def _files_of(data_dir):
     return []
   # The shards of a subset belong to another folder.
   names = [n for n in names if pathlib.PurePath(n).name == n]
-  return [*names, manifest.LABELS, manifest.LABEL_MAP, BAD_RECORDS, *REPORTS]
+  return [*names, manifest.LABELS, manifest.LABEL_MAP, *LEFT_BEHIND]

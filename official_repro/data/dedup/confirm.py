@@ -33,8 +33,8 @@ _FEW_DETAILS = 18
 # By how much a crop may be sheared or go over the edge, as parts of the side.
 _SHEAR, _OVER = 0.02, 0.03
 _LEAST_SIZE = 0.7
-_ECC = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
-_ECC_BLUR = 5
+_ECC = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 1e-3)
+_ECC_BLUR = 3
 
 
 def thumbnail(encoded: bytes) -> np.ndarray:
@@ -75,17 +75,19 @@ def pixel_score(first: np.ndarray, second: np.ndarray, view: int) -> float:
 def similarity(a: np.ndarray, b: np.ndarray) -> float:
   """The score of two uint8 [H, W, 3] pictures that lie over each other."""
   a, b = a.astype(np.float32), b.astype(np.float32)
-  different = np.mean((a - b) ** 2)
-  there = sum(np.mean((x - x.mean((0, 1))) ** 2) for x in (a, b))
+  different = cv2.norm(a, b, cv2.NORM_L2SQR) / a.size
+  there = sum((cv2.meanStdDev(x)[1] ** 2).mean() for x in (a, b))
   return float(1 - different / (there + _NOISE**2))
 
 
 def details(thumb: np.ndarray) -> int:
   """Number of cells, of 64, in which there is something to see."""
   grey = thumb.astype(np.float32).mean(axis=2)
-  n = SIDE // _CELL
-  cells = grey.reshape(n, _CELL, n, _CELL).transpose(0, 2, 1, 3)
-  return int((cells.reshape(n * n, -1).std(axis=1) > _DETAIL).sum())
+  cells = (SIDE // _CELL, SIDE // _CELL)
+  mean, square = (
+    cv2.resize(x, cells, interpolation=cv2.INTER_AREA) for x in (grey, grey**2)
+  )
+  return int((square - mean**2 > _DETAIL**2).sum())
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -103,14 +105,28 @@ def _lay(whole, crop, box) -> Optional[np.ndarray]:
   """Returns the part of `whole` that `crop` shows, None if there is none."""
   top, left, bottom, right = (side * SIDE for side in box)
   y, x = (bottom - top) / SIDE, (right - left) / SIDE
-  start = np.array(
+  found = np.array(
     [[x, 0, left + (x - 1) / 2], [0, y, top + (y - 1) / 2]], np.float32
   )
-  greys = [hashes.to_grey(p) for p in (crop, whole)]
+  # At half the size it is faster, and it comes from further away.
+  found = _aligned(_half(whole), _half(crop), _scaled(found, 0.5))
+  if found is None or not _is_crop(found, SIDE // 2):
+    return None
+  return cv2.warpAffine(
+    whole,
+    _scaled(found, 2),
+    (SIDE, SIDE),
+    flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    borderMode=cv2.BORDER_REPLICATE,
+  )
+
+
+def _aligned(whole, crop, start):
+  """Returns the map from `crop` to `whole`, float32 [2, 3], or None."""
   try:
     _, found = cv2.findTransformECC(
-      np.ascontiguousarray(greys[0]),
-      greys[1],
+      hashes.to_grey(np.ascontiguousarray(crop)),
+      hashes.to_grey(whole),
       start,
       cv2.MOTION_AFFINE,
       _ECC,
@@ -119,21 +135,20 @@ def _lay(whole, crop, box) -> Optional[np.ndarray]:
     )
   except cv2.error:  # it did not converge
     return None
-  if not _is_crop(found):
-    return None
-  return cv2.warpAffine(
-    whole,
-    found,
-    (SIDE, SIDE),
-    flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-    borderMode=cv2.BORDER_REPLICATE,
-  )
+  return found
 
 
-def _is_crop(transform):
-  """Whether a map of the square is into the square, and nearly upright."""
+def _scaled(transform, factor):
+  """The map for pictures of another size; the centre of pixel i is i + .5."""
+  linear, shift = transform[:, :2], transform[:, 2:]
+  centre = (1 - linear.sum(axis=1, keepdims=True)) / 2
+  return np.hstack([linear, (shift + centre) * factor - centre])
+
+
+def _is_crop(transform, side):
+  """Whether a map of a square is into the square, and nearly upright."""
   scale, shear = np.diag(transform[:, :2]), np.diag(transform[::-1, :2])
-  start = transform[:, 2] / SIDE
+  start = transform[:, 2] / side
   inside = start.min() > -_OVER and (start + scale).max() < 1 + _OVER
   return inside and scale.min() > _LEAST_SIZE and abs(shear).sum() < _SHEAR
 

@@ -119,11 +119,24 @@ def test_details_counts_cells():
 
 def test_no_shear_no_turn_no_outside():
   transform = lambda *rows: np.array(rows, np.float32)
-  assert confirm._is_crop(transform([0.9, 0, 3], [0, 0.9, 3]))
-  assert not confirm._is_crop(transform([0.9, 0.02, 3], [0.02, 0.9, 3]))
-  assert not confirm._is_crop(transform([0.9, 0, 20], [0, 0.9, 3]))
-  assert not confirm._is_crop(transform([0.9, 0, -5], [0, 0.9, 3]))
-  assert not confirm._is_crop(transform([0.5, 0, 16], [0, 0.5, 16]))
+  assert confirm._is_crop(transform([0.9, 0, 3], [0, 0.9, 3]), 64)
+  assert not confirm._is_crop(transform([0.9, 0.02, 3], [0.02, 0.9, 3]), 64)
+  assert not confirm._is_crop(transform([0.9, 0, 20], [0, 0.9, 3]), 64)
+  assert not confirm._is_crop(transform([0.9, 0, -5], [0, 0.9, 3]), 64)
+  assert not confirm._is_crop(transform([0.5, 0, 16], [0, 0.5, 16]), 64)
+
+
+def test_maps_for_pictures_of_another_size():
+  # x -> .9 x + 3 of pixels 0..63, whose centres are at x + .5, takes the edge
+  # at 0 to .9 * -.5 + 3 + .5 = 3.05, and at half the size to 1.525 =
+  # .9 * -.5 + s + .5, so s = 1.475.
+  full = np.array([[0.9, 0, 3], [0, 0.8, 5]], np.float32)
+  half = confirm._scaled(full, 0.5)
+  np.testing.assert_allclose(half[0], [0.9, 0, 1.475], atol=1e-6)
+  np.testing.assert_allclose(
+    half[1, 2], (0.8 * -0.5 + 5.5) / 2 - 0.1, atol=1e-6
+  )
+  np.testing.assert_allclose(confirm._scaled(half, 2), full, atol=1e-6)
 
 
 def test_cosine():

@@ -218,11 +218,8 @@ def test_nothing_left(tmp_path):
 def test_the_least_sure_pair_comes_first(tmp_path, monkeypatch):
   shown = []
   draw = writing.sheet.pair_sheet
-  monkeypatch.setattr(
-    writing.sheet,
-    'pair_sheet',
-    lambda pairs: shown.extend(pairs) or draw(pairs),
-  )
+  spy = lambda pairs: shown.extend(pairs) or draw(pairs)
+  monkeypatch.setattr(writing.sheet, 'pair_sheet', spy)
   data = write_folder(tmp_path / 'data', leaky())
   removing.remove(data, tmp_path / 'out', OPTIONS, against=['validation'])
   rows = dropped_in(tmp_path / 'out')
@@ -241,3 +238,24 @@ def test_the_least_sure_pair_comes_first(tmp_path, monkeypatch):
     )
   }
   assert right == by_id[row['duplicate_of']]
+
+
+@pytest.mark.parametrize(
+  ('options', 'arguments', 'sentence'),
+  [
+    ({}, {'against': ['dev']}, "has no split 'dev'"),
+    ({}, {'against': ['validation', 'train']}, "names 'train' itself"),
+    ({}, {'against': ['validation'] * 2}, 'names a split twice'),
+    ({}, {'against_dir': 'x'}, '--against_dir=x needs --against'),
+    ({'radius': 40}, {}, 'from 0 to 20, got 40'),
+    ({'min_score': 1.5}, {}, 'at most 1, got 1.5'),
+    ({'min_score': 0.0}, {}, 'above 0 and at most 1, got 0'),
+  ],
+)
+def test_wrong_use(tmp_path, options, arguments, sentence):
+  data = write_folder(tmp_path / 'data', leaky())
+  with pytest.raises(ValueError, match=sentence):
+    removing.remove(
+      data, tmp_path / 'out', pipeline.Options(**options), **arguments
+    )
+  assert not (tmp_path / 'out').exists()

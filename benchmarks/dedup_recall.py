@@ -236,7 +236,7 @@ def plot(outcomes, options, path):
   from matplotlib import pyplot
 
   figure, axes = pyplot.subplots(
-    2, len(outcomes), figsize=(5.2 * len(outcomes), 7.6), squeeze=False
+    2, len(outcomes), figsize=(5.2 * len(outcomes), 8.2), squeeze=False
   )
   scores, radii = np.arange(0.3, 1.0, 0.02), np.arange(0, MAX_RADIUS + 1, 2)
   for column, (name, outcome) in enumerate(outcomes.items()):
@@ -247,8 +247,17 @@ def plot(outcomes, options, path):
     axes[0, column].set_title(name)
     axes[0, column].set_xlabel('least score')
     axes[1, column].set_xlabel('most bits between the hashes')
-  axes[0, 0].legend(fontsize=8, loc='lower left')
-  figure.tight_layout()
+  handles, labels = axes[0, 0].get_legend_handles_labels()
+  right, names = figure.axes[-1].get_legend_handles_labels()
+  figure.legend(
+    [*handles, *right],
+    [*labels, *names],
+    loc='lower center',
+    ncol=3,
+    frameon=False,
+    fontsize=9,
+  )
+  figure.tight_layout(rect=(0, 0.1, 1, 1))
   figure.savefig(path, dpi=110)
 
 
@@ -264,16 +273,24 @@ def _draw(axis, values, pairs, outcome, chosen):
   for (label, kinds), colour in zip(lines.items(), _COLOURS):
     means = [np.mean([r[k] for k in kinds]) for r in recalls]
     axis.plot(values, means, color=colour, label=label)
-  axis.axvline(chosen, color='black', linewidth=0.8, linestyle=':')
+  axis.axvline(
+    chosen, color='black', linewidth=0.9, linestyle=':', label='default'
+  )
   axis.set_ylabel('recall')
   axis.set_ylim(0, 1.02)
   axis.grid(alpha=0.3)
   right = axis.twinx()
   false = [100 * len(outcome.false_drops(p)) / outcome.singles for p in pairs]
-  right.plot(values, false, color='#b2182b', linestyle='--', linewidth=1.2)
-  right.axhline(0.1, color='#b2182b', linewidth=0.6, linestyle=':')
+  right.plot(values, false, '--', color='#b2182b', label='false drops')
+  right.axhline(
+    0.1,
+    color='#b2182b',
+    linewidth=0.9,
+    linestyle=':',
+    label='at most 0.1%',
+  )
   right.set_ylim(0, 1.02)
-  right.set_ylabel('false drops (dashed), %', color='#b2182b')
+  right.set_ylabel('false drops, %', color='#b2182b')
 
 
 def main(_):

@@ -17,7 +17,7 @@ from official_repro.core import flags as core_flags
 CONFIRM = ('pixels', 'embedding')
 # On the planted copies of benchmarks/dedup_recall.py; features of nearly equal
 # pictures are nearly parallel.
-_MIN_SCORE = {'pixels': 0.88, 'embedding': 0.95}
+_MIN_SCORE = {'pixels': 0.84, 'embedding': 0.95}
 
 
 def define_flags() -> None:

@@ -12,12 +12,10 @@ Decoding, the central crop and the scaling to [-1, 1] are part of the graph. A
 picture that its EXIF tag turns must be turned before.
 """
 
-import os
-import shutil
-
 from absl import flags
 
 from official_repro.core import flags as core_flags
+from official_repro.core import saved_model
 
 
 def export(model_dir: str, output: str, top: int = 5) -> None:
@@ -31,26 +29,12 @@ def export(model_dir: str, output: str, top: int = 5) -> None:
   Raises:
     ValueError: `output` is taken, or the run cannot be used.
   """
-  if os.path.exists(output) and (
-    not os.path.isdir(output) or os.listdir(output)
-  ):
-    raise ValueError(
-      f'Flag --output: {output!r} is there already and is not an empty folder; '
-      'choose another.'
-    )
+  saved_model.check_output(output)
   # Not above, so that a wrong flag is told before TensorFlow has loaded.
-  import tensorflow as tf
-
   from official_repro import trained
 
   module = _serving_module(trained.load(model_dir), top)
-  output = os.path.normpath(output)
-  temporary = output + '.tmp'
-  shutil.rmtree(temporary, ignore_errors=True)
-  tf.saved_model.save(module, temporary, signatures=module.serve)
-  if os.path.isdir(output):
-    os.rmdir(output)
-  os.replace(temporary, output)
+  saved_model.save(module, module.serve, output)
 
 
 def _serving_module(classifier, top):

@@ -7,75 +7,23 @@ Writes DIR/NAME.png, the picture beside its best labels, for each one, and
 DIR/predictions.json.
 """
 
-import glob
-import io
 import json
 import os
 import sys
 
-import numpy as np
 from absl import flags
 from PIL import Image
 
 from official_repro.core import drawing
 from official_repro.core import flags as core_flags
-from official_repro.data import image_files
+from official_repro.data.picture_files import (
+  find_images,
+  output_names,
+  read_image,
+)
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.tif', '.tiff', '.webp')
 # Pictures that go through the network together.
 _BATCH = 16
-
-
-def find_images(images: str) -> list[str]:
-  """Lists the picture files that --images means.
-
-  Args:
-    images: a file; a folder (the files in it with a picture's suffix); or a
-      pattern such as 'photos/**/*.jpg' (** = any folders).
-
-  Returns:
-    Sorted paths, at least one.
-
-  Raises:
-    ValueError: there is none.
-  """
-  if os.path.isdir(images):
-    names = sorted(os.listdir(images))
-    found = [
-      os.path.join(images, n) for n in names if n.lower().endswith(SUFFIXES)
-    ]
-  elif os.path.exists(images):
-    found = [images]
-  else:
-    matches = sorted(glob.glob(images, recursive=True))
-    found = [path for path in matches if os.path.isfile(path)]
-  if not found:
-    raise ValueError(
-      f'No picture at --images {images!r}; give a file, a folder or a quoted '
-      f'pattern (in a folder: {", ".join(s[1:] for s in SUFFIXES)}).'
-    )
-  return found
-
-
-def read_image(path: str) -> tuple[bytes, np.ndarray]:
-  """Reads a picture file as the builder of the records does.
-
-  Args:
-    path: of the file.
-
-  Returns:
-    JPEG or PNG bytes, upright, and the picture itself, uint8 [H, W, 3] RGB.
-
-  Raises:
-    ValueError: it is no picture, or a damaged one.
-  """
-  try:
-    with open(path, 'rb') as f:
-      encoded = image_files.usable_image(f.read()).encoded
-  except OSError as e:
-    raise ValueError(f'cannot be opened: {e.strerror}') from e
-  picture = Image.open(io.BytesIO(encoded)).convert('RGB')
-  return encoded, np.asarray(picture)
 
 
 def predict(model_dir: str, images: str, output: str, top: int = 5) -> dict:
@@ -101,7 +49,7 @@ def predict(model_dir: str, images: str, output: str, top: int = 5) -> dict:
 
   classifier = trained.load(model_dir)
   os.makedirs(output, exist_ok=True)
-  pictures = _picture_names(paths)
+  pictures = output_names(paths)
   result = {
     'checkpoint': classifier.checkpoint,
     'predictions': [],
@@ -161,20 +109,6 @@ def _draw(picture, labels, path, target):
     os.path.basename(path),
   )
   Image.fromarray(drawn).save(target)
-
-
-def _picture_names(paths):
-  """Maps each path to a file name of its own: cat.png, cat-2.png, ..."""
-  names, taken = {}, set()
-  for path in paths:
-    stem = os.path.splitext(os.path.basename(path))[0]
-    name, count = f'{stem}.png', 1
-    while name.lower() in taken:
-      count += 1
-      name = f'{stem}-{count}.png'
-    taken.add(name.lower())
-    names[path] = name
-  return names
 
 
 def main(_):

@@ -5,9 +5,9 @@ import html
 import json
 from collections.abc import Sequence
 
-from official_repro.data.audit.findings import FEW, SOME
 from official_repro.data.audit import plots as report_plots
 from official_repro.data.audit import tables as report_tables
+from official_repro.data.audit.findings import FEW, SOME
 
 _MAX_SPLITS = 6  # with plots and lists of their own
 

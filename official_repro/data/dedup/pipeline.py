@@ -35,7 +35,7 @@ class Options:
   """
 
   radius: int = 10
-  min_score: float = 0.88
+  min_score: float = 0.84
   crops: bool = True
   features: Optional[looks.Features] = None
 

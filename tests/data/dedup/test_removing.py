@@ -71,7 +71,7 @@ def test_what_leaked_goes_and_nothing_else(tmp_path):
     'leak-crop5': ('eval2', 'validation', 'eval2', 'cropped'),
   }
   for row in dropped.values():
-    assert 0.88 <= float(row['score']) <= 1
+    assert 0.84 <= float(row['score']) <= 1
     assert 0 <= int(row['hash_distance']) <= 4
   numbers = json.loads((out / 'dedup.json').read_text())
   assert numbers == report.numbers

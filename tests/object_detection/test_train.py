@@ -1,0 +1,225 @@
+"""Whole runs on a tiny network: files, resume, frozen parts, checkpoints."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from object_detection import experiments, task
+from official_repro.core import checkpoints, runner
+from official_repro.core import config as config_lib
+from official_repro.core import flags as core_flags
+from tests.object_detection import tiny
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+  return tiny.build(tmp_path_factory.mktemp('data') / 'mini')
+
+
+@pytest.fixture(scope='module')
+def classifier(tmp_path_factory):
+  return tiny.save_classifier(tmp_path_factory.mktemp('classifier'))
+
+
+def options(data, model_dir, steps=2, override='', mode='train', **flags):
+  config = config_lib.resolve(
+    experiments.mini_coco(),
+    params_override=tiny.OVERRIDE + (',' + override if override else ''),
+    flag_values={
+      'task.train_data.data_dir': data,
+      'task.validation_data.data_dir': data,
+      'task.train_data.global_batch_size': 2,
+      'trainer.train_steps': steps,
+      **flags,
+    },
+  )
+  return core_flags.RunOptions(config, 'mini_coco', mode, str(model_dir))
+
+
+def train(*args, **kwargs):
+  return runner.run(options(*args, **kwargs), task.DetectionTask)
+
+
+def tensors(prefix):
+  reader = tf.train.load_checkpoint(str(prefix))
+  return {
+    k: reader.get_tensor(k)
+    for k in reader.get_variable_to_shape_map()
+    if k != '_CHECKPOINTABLE_OBJECT_GRAPH' and 'save_counter' not in k
+  }
+
+
+def weights(path):
+  return checkpoints.read_weights(str(path))
+
+
+def tags(folder):
+  found = set()
+  for path in folder.glob('events*'):
+    for event in tf.compat.v1.train.summary_iterator(str(path)):
+      found |= {v.tag for v in event.summary.value}
+  return found
+
+
+def test_run_leaves_the_files_of_the_contract(data, classifier, tmp_path):
+  done = tiny.call(
+    'object_detection.train',
+    **tiny.train_options(data, tmp_path, init_checkpoint=classifier),
+  )
+  assert done.returncode == 0, done.stderr
+  # Both stages come from the one checkpoint; only the new layers lack.
+  assert 'Loaded 85 variables' in done.stdout
+  assert '10 missing in the checkpoint' in done.stdout
+  assert 'rpn/conv/kernel' in done.stdout
+  for name in ('params.yaml', 'run.json', 'labels.tsv', 'ckpt-4.index'):
+    assert (tmp_path / name).exists(), name
+  (line,) = (
+    json.loads(x) for x in (tmp_path / 'metrics.jsonl').read_text().splitlines()
+  )
+  assert (line['step'], line['examples_seen']) == (4, 8)
+  assert {'AP', 'AP50', 'AP75', 'AP_small', 'AR1', 'AR100'} <= set(
+    line['metrics']
+  )
+  results = json.loads((tmp_path / 'detections-validation.json').read_text())
+  assert results
+  for entry in results:
+    assert set(entry) == {'image_id', 'category_id', 'bbox', 'score'}
+    assert 1 <= entry['category_id'] <= 20
+    x, y, width, height = entry['bbox']
+    # Original pixels: the pictures have 51 to 64 on the longer side.
+    assert min(x, y, width, height) >= 0
+    assert max(x + width, y + height) <= 64.01
+  table = (tmp_path / 'classes-validation.txt').read_text()
+  assert 'person' in table
+  assert 'AP50' in table
+  assert {'inputs', *task.LOSSES, 'learning_rate'} <= tags(tmp_path / 'train')
+  assert {'predictions', 'AP50'} <= tags(tmp_path / 'validation')
+
+
+def test_resumed_run_equals_a_straight_one_bit_for_bit(
+  data, classifier, tmp_path
+):
+  init = {'task.init_checkpoint': classifier}
+  train(data, tmp_path / 'straight', steps=4, **init)
+  train(data, tmp_path / 'broken', steps=2, **init)
+  train(data, tmp_path / 'broken', steps=4, **init)
+  a, b = (tensors(tmp_path / run / 'ckpt-4') for run in ('straight', 'broken'))
+  assert set(a) == set(b)
+  for key, value in a.items():
+    np.testing.assert_array_equal(value, b[key], err_msg=key)
+  # And the steps did something.
+  before = tensors(tmp_path / 'broken' / 'ckpt-2')
+  assert any(np.any(before[k] != a[k]) for k in a if 'SLOT' not in k)
+
+
+def moved(data, classifier, folder, **flags):
+  train(data, folder, **{'task.init_checkpoint': classifier, **flags})
+  before, after = weights(classifier), weights(folder)
+  return {n for n in before if n in after and np.any(before[n] != after[n])}
+
+
+def test_frozen_variant_moves_nothing_below_conv5(data, classifier, tmp_path):
+  changed = moved(data, classifier, tmp_path, **{'task.freeze': 'conv4'})
+  assert changed
+  assert all(name.startswith('conv5/') for name in changed)
+  assert not any('moving' in name for name in changed)
+
+
+def test_free_variant_moves_all_stages_but_no_statistics(
+  data, classifier, tmp_path
+):
+  changed = moved(data, classifier, tmp_path)
+  assert {name.split('/')[0] for name in changed} == {
+    f'conv{i}' for i in range(1, 6)
+  }
+  assert not any('moving' in name for name in changed)
+
+
+@pytest.mark.parametrize(
+  'metadata, message',
+  [
+    ({'depth': 26}, 'depth 26, the model has 14'),
+    (
+      {'stride_placement': 'v1.5'},
+      "stride_placement 'v1.5', the model has 'slim'",
+    ),
+  ],
+)
+def test_checkpoint_of_another_network_is_refused(
+  data, tmp_path, metadata, message
+):
+  path = tiny.save_classifier(tmp_path / 'other', **metadata)
+  with pytest.raises(ValueError, match='was trained with') as e:
+    train(data, tmp_path / 'run', **{'task.init_checkpoint': path})
+  assert message in str(e.value)
+
+
+def test_preprocessing_of_the_checkpoint_is_taken_over(data, tmp_path):
+  pixels = [[-123.68, -116.779, -103.939], [131.32, 138.221, 151.061]]
+  path = tiny.save_classifier(tmp_path / 'other', pixel_range=pixels)
+  train(data, tmp_path / 'run', **{'task.init_checkpoint': path})
+  saved = checkpoints.read_metadata(
+    checkpoints.open_reader(checkpoints.find(str(tmp_path / 'run')))
+  )
+  assert saved['pixel_range'] == pixels
+  # Going on needs the first checkpoint no more.
+  gone = {'task.init_checkpoint': str(tmp_path / 'gone')}
+  train(data, tmp_path / 'run', steps=3, **gone)
+
+
+def test_evaluation_repeats_the_number_of_training(data, tmp_path):
+  trained = train(data, tmp_path, mode='train_and_eval')
+  evaluated = train(data, tmp_path, mode='eval')
+  assert evaluated == pytest.approx(trained, abs=1e-6)
+
+
+def test_voc_metric_and_batches_of_unequal_sizes(data, tmp_path):
+  override = (
+    'task.metric=voc,task.train_data.pad_multiple=16,'
+    'task.train_data.min_side=48,task.validation_data.pad_multiple=16'
+  )
+  found = train(
+    data, tmp_path, steps=4, override=override, mode='train_and_eval'
+  )
+  assert set(found) == {'mAP', 'mAP_11_point'}
+  assert (tmp_path / 'detections-validation.json').exists()
+
+
+def test_detector_goes_on_from_a_detector(data, tmp_path, capsys):
+  train(data, tmp_path / 'a')
+  again = {'task.init_checkpoint': str(tmp_path / 'a')}
+  train(data, tmp_path / 'b', **again)
+  assert 'Loaded 95 variables' in capsys.readouterr().out
+  train(data, tmp_path / 'c', override='task.classes=[person]', **again)
+  out = capsys.readouterr().out
+  assert 'The label_space of' in out
+  assert 'Loaded 85 variables' in out
+
+
+def test_two_replicas_train_and_resume(data, tmp_path):
+  code = (
+    'import tensorflow as tf\n'
+    'cpu = tf.config.list_physical_devices("CPU")[0]\n'
+    'tf.config.set_logical_device_configuration('
+    'cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n'
+    'from object_detection import train\n'
+    'from official_repro.core import flags\n'
+    'flags.define_training_flags()\n'
+    'flags.run(train.main)\n'
+  )
+  for steps in (2, 4):
+    words = tiny.train_options(data, tmp_path, steps, strategy='mirrored')
+    done = subprocess.run(
+      [sys.executable, '-c', code, *(f'--{k}={v}' for k, v in words.items())],
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+    assert done.returncode == 0, done.stderr
+  assert 'at step 2' in done.stdout
+  lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
+  assert json.loads(lines[-1])['examples_seen'] == 8

@@ -1,1 +1,1 @@
-"""Faster R-CNN on a pre-trained trunk (not built yet)."""
+"""Faster R-CNN on a pre-trained trunk."""

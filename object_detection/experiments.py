@@ -18,7 +18,7 @@ IMAGES_PER_WORKER = 1
 
 
 def _experiment(
-  *, model, data, steps, learning_rate, clip=10.0, trainer=None, **task
+  *, model, data, steps, learning_rate, optimizer=None, trainer=None, **task
 ):
   """Puts the parts of one table row together.
 
@@ -28,7 +28,7 @@ def _experiment(
       what differs.
     steps: optimizer steps in all.
     learning_rate: {type: fields}.
-    clip: norm of a variable's gradient.
+    optimizer: {type: fields}; the paper's by default.
     trainer: further fields of TrainerConfig.
     **task: further fields of TaskConfig.
 
@@ -39,7 +39,8 @@ def _experiment(
   train = data.pop('train', {})
   validation = data.pop('validation', {})
   sampling = task.pop('sampling', {})
-  ((rate_type, _),) = learning_rate.items()
+  optimizer = optimizer or _PAPER_MOMENTUM
+  (optimizer_type,), (rate_type,) = optimizer, learning_rate
   return config_lib.ExperimentConfig(
     task=task_config.TaskConfig(
       model=task_config.ModelConfig(**model),
@@ -53,11 +54,7 @@ def _experiment(
     trainer=config_lib.TrainerConfig(
       optimizer_config=optimizers.OptimizationConfig(
         {
-          'optimizer': {
-            'type': 'sgd',
-            # Momentum †. Of each variable on its own, as TF-slim clips.
-            'sgd': {'momentum': 0.9, 'clipnorm': clip},
-          },
+          'optimizer': {'type': optimizer_type, **optimizer},
           'learning_rate': {'type': rate_type, **learning_rate},
         }
       ),
@@ -67,6 +64,8 @@ def _experiment(
   )
 
 
+# Momentum †. The norm is of each variable on its own, as TF-slim clips.
+_PAPER_MOMENTUM = {'sgd': {'momentum': 0.9, 'clipnorm': 10.0}}
 _INPUT = {
   'global_batch_size': IMAGES_PER_WORKER,
   'min_side': 600,
@@ -188,23 +187,24 @@ def mini_coco():
     python -m object_detection.train --experiment=mini_coco --data_dir=DATA \
         --model_dir=RUN --init_checkpoint=MINI_JFT_RUN
   """
-  steps = 1500
+  steps = 2500
   return _experiment(
     model={
       # The network of mini_jft.
       'depth': 14,
       'width': 0.5,
       'batch_norm_momentum': 0.9,
-      # Objects have sides of 16 to 140 pixels.
-      'anchor_base': 64.0,
+      'shared_boxes': True,  # few examples of each class
+      'anchor_base': 96.0,  # objects have sides of 24 to 200 pixels
       'num_proposals': 64,
-      # The picture is 10 x 10 cells, an object often 2 x 2.
+      # The picture is 15 x 15 cells, an object often 3 x 3.
       'crop': 8,
     },
     data={
       'global_batch_size': 4,
-      'min_side': 160,
-      'max_side': 160,
+      # Objects as large as in mini_jft's pictures.
+      'min_side': 240,
+      'max_side': 240,
       'pad_multiple': 0,
       'max_boxes': 16,
       'shuffle_group': 1024,
@@ -215,11 +215,12 @@ def mini_coco():
       'classifier': 16,
       'classifier_positive_fraction': 0.5,
     },
+    # In so few steps momentum does not come far.
+    optimizer={'adam': {'clipnorm': 10.0}},
     learning_rate={
-      'cosine': {'initial_learning_rate': 2e-2, 'decay_steps': steps}
+      'cosine': {'initial_learning_rate': 3e-4, 'decay_steps': steps}
     },
     steps=steps,
-    weight_decay=1e-4,
     metric='coco',
     trainer={
       'steps_per_loop': 10,

@@ -1,6 +1,7 @@
 """Whole runs on a tiny network: files, resume, frozen parts, checkpoints."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -218,6 +219,8 @@ def test_two_replicas_train_and_resume(data, tmp_path):
       capture_output=True,
       text=True,
       check=False,
+      # With two devices in one process oneDNN's gradients crash now and then.
+      env=dict(os.environ, TF_ENABLE_ONEDNN_OPTS='0'),
     )
     assert done.returncode == 0, done.stderr
   assert 'at step 2' in done.stdout

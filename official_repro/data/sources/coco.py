@@ -1,12 +1,7 @@
-"""COCO annotation files as a source: boxes, or people with keypoints.
-
-Format: cocodataset.org, "Data format". Boxes there are [x, y, width, height] in
-pixels from the corner of the picture.
-"""
+"""COCO annotation files as a source: boxes, or people with keypoints."""
 
 import functools
 import hashlib
-import json
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,14 +9,11 @@ from typing import Optional, Union
 
 import numpy as np
 
-from official_repro.data import examples, image_files, manifest, unique
+from official_repro.data import examples, image_files, manifest
 from official_repro.data import hierarchy as hierarchy_lib
-from official_repro.data.sources import source
+from official_repro.data.sources import coco_file, pixel_boxes, source
 
 KINDS = ('instances', 'keypoints')
-# Annotators' boxes may stick out by rounding; more is a mistake.
-_MAX_OUTSIDE = 1.0  # pixels
-_PARTS = ('images', 'annotations', 'categories')
 
 
 class CocoSource:
@@ -31,7 +23,9 @@ class CocoSource:
   set of their categories as labels. Box label 1 is the category with the
   lowest id; `options['category_ids']` has the ids, in order, for result files.
   A picture without objects is kept. Objects without width or height are left
-  out and counted on stderr. One file at a time is in memory.
+  out and counted on stderr; a picture with a box or a labelled keypoint that
+  sticks out by more than a pixel is a bad one. One file at a time is in memory,
+  without the outlines in it.
 
   Args:
     annotations: {split: JSON file}; all with the same categories.
@@ -66,16 +60,11 @@ class CocoSource:
     }
     roots = {s: _checked_root(s, image_root) for s in self._files}
     self._kind, self.name = kind, 'coco'
-    self._categories, self._minival, sizes = None, None, {}
-    for split, path in self._files.items():
-      content = _load(path)
-      self._check_categories(path, content)
-      sizes[split] = _checked(path, content, self._ids, kind)
-      if split == 'val' and minival is not None:
-        self._minival = _chosen([i['id'] for i in content['images']], minival)
+    self._categories = self._joints = self._minival = None
+    self.sizes = {s: self._checked(p) for s, p in self._files.items()}
     if minival is not None:
-      sizes = _minival_sizes(sizes, minival)
-    self.sizes = sizes
+      self.sizes = _minival_sizes(self.sizes, minival)
+      self._minival = _chosen(self._files['val'], minival)
     self.hierarchy = hierarchy_lib.Hierarchy.flat(
       [name for _, name in self._categories]
     )
@@ -96,42 +85,63 @@ class CocoSource:
 
   def items(self) -> Iterator[source.Item]:
     """Yields the pictures of each file."""
-    index = {c: i for i, c in enumerate(self._ids)}
     for split, path in self._files.items():
-      content = _load(path)
-      of_image = _objects(content, index, self._kind)
-      for image in content['images']:
-        size = (int(image['height']), int(image['width']))
-        objects = tuple(of_image.get(image['id'], ()))
-        payload = (split, image['file_name'], size, objects)
-        yield source.Item(
-          self._split_of(split, image['id']), str(image['id']), payload
-        )
+      yield from self._items_of(split, path)
+
+  def _items_of(self, split, path):
+    content = coco_file.load(path)
+    images = content['images']
+    of_image = _objects(content, self._ids, self._kind)
+    del content
+    for image in images:
+      size = (int(image['height']), int(image['width']))
+      objects = tuple(of_image.pop(image['id'], ()))
+      payload = (split, image['file_name'], size, objects)
+      yield source.Item(
+        self._split_of(split, image['id']), str(image['id']), payload
+      )
 
   def _split_of(self, split, image_id):
     if self._minival is None or split != 'val':
       return split
     return 'minival' if image_id in self._minival else 'train'
 
-  def _check_categories(self, path, content):
-    found = sorted((c['id'], c['name']) for c in content['categories'])
-    if len({i for i, _ in found}) < len(found):
-      raise ValueError(f'{path}: two categories have the same id.')
-    if self._categories not in (None, found):
+  def _checked(self, path):
+    """Checks a file, also against those before; returns its pictures."""
+    content = coco_file.load(path)
+    categories = coco_file.categories(path, content)
+    first = next(iter(self._files.values()))
+    if self._categories not in (None, categories):
       raise ValueError(
-        f'{path} has other categories than {next(iter(self._files.values()))}: '
+        f'{path} has other categories than {first}: all files of a data set '
+        'need the same.'
+      )
+    self._categories = categories
+    found = coco_file.check(path, content, self._kind == 'keypoints')
+    joints = self._joints or found.joints
+    if found.joints not in (None, joints):
+      raise ValueError(
+        f'{path} has {found.joints} keypoints an object, {first} has {joints}: '
         'all files of a data set need the same.'
       )
-    self._categories = found
+    self._joints = joints
+    if found.degenerate:
+      print(
+        f'{path}: {found.degenerate:,} object(s) without width or height left '
+        'out.',
+        file=sys.stderr,
+      )
+    return found.images
 
 
-def _chosen(image_ids, count):
-  """Returns the `count` image ids with the smallest hashes."""
+def _chosen(path, count):
+  """Returns the `count` image ids of a file with the smallest hashes."""
 
   def rank(image_id):
     data = str(image_id).encode()
     return hashlib.blake2b(data, digest_size=8, person=b'minival').digest()
 
+  image_ids = [image['id'] for image in coco_file.load(path)['images']]
   return set(sorted(image_ids, key=rank)[:count])
 
 
@@ -156,92 +166,15 @@ def _checked_root(split, roots):
   return str(roots[split])
 
 
-def _load(path):
-  try:
-    with open(path, encoding='utf-8') as f:
-      content = json.load(f)
-  except ValueError as e:
-    raise ValueError(f'{path} is no JSON ({e}).') from e
-  parts = content if isinstance(content, dict) else {}
-  for part in _PARTS:
-    if not isinstance(parts.get(part), list):
-      raise ValueError(
-        f'{path} has no list {part!r}: it is no COCO annotation file, which '
-        f'has {", ".join(_PARTS)}.'
-      )
-  return content
-
-
-def _checked(path, content, category_ids, kind):
-  """Checks a file's pictures and objects; returns the number of pictures."""
-  images = set()
-  for i, image in enumerate(content['images']):
-    where = f'{path}, images[{i}]'
-    _need(where, image, ('id', 'file_name', 'height', 'width'))
-    source.check_relative(image['file_name'], where)
-    if image['id'] in images:
-      raise ValueError(f'{where}: image id {image["id"]} was there before.')
-    images.add(image['id'])
-  if not images:
-    raise ValueError(f'{path} lists no image.')
-  names = lambda: (image['file_name'] for image in content['images'])
-  found = unique.first_duplicate(names)
-  if found:
-    raise ValueError(
-      f'{path}, images[{found[1]}]: file {found[2]!r} was there before, in '
-      f'images[{found[0]}].'
-    )
-  keys = ('image_id', 'category_id', 'bbox')
-  known_of = {'image_id': images, 'category_id': set(category_ids)}
-  degenerate = 0
-  for i, item in enumerate(content['annotations']):
-    if kind == 'keypoints' and 'keypoints' not in item:
-      continue
-    where = f'{path}, annotations[{i}]'
-    _need(where, item, keys)
-    for key, known in known_of.items():
-      if item[key] not in known:
-        raise ValueError(
-          f'{where}: {key} {item[key]} is not in the file; its {key[:-3]} must '
-          'be listed.'
-        )
-    _check_numbers(where, item, kind)
-    degenerate += not _has_size(item)
-  if degenerate:
-    print(
-      f'{path}: {degenerate:,} object(s) without width or height left out.',
-      file=sys.stderr,
-    )
-  return len(images)
-
-
-def _need(where, item, keys):
-  for key in keys:
-    if key not in item:
-      raise ValueError(f'{where}: {key!r} is missing.')
-
-
-def _check_numbers(where, item, kind):
-  box = item['bbox']
-  if len(box) != 4 or not np.isfinite(box).all():
-    raise ValueError(f'{where}: bbox {box} must be [x, y, width, height].')
-  if kind == 'keypoints' and len(item['keypoints']) % 3:
-    raise ValueError(
-      f'{where}: keypoints must be triples of x, y, visibility, got '
-      f'{len(item["keypoints"])} numbers.'
-    )
-
-
-def _has_size(item):
-  return item['bbox'][2] > 0 and item['bbox'][3] > 0
-
-
-def _objects(content, index, kind):
+def _objects(content, category_ids, kind):
   """Returns {image id: [(box, category, crowd, area, keypoints)]}."""
+  index = {c: i for i, c in enumerate(category_ids)}
+  sizes = {i['id']: (i['height'], i['width']) for i in content['images']}
   of_image = {}
   for item in content['annotations']:
-    has_keypoints = 'keypoints' in item
-    if not _has_size(item) or (kind == 'keypoints' and not has_keypoints):
+    if kind == 'keypoints' and 'keypoints' not in item:
+      continue
+    if not coco_file.has_size(item['bbox'], *sizes[item['image_id']]):
       continue
     x, y, width, height = map(float, item['bbox'])
     of_image.setdefault(item['image_id'], []).append(
@@ -258,57 +191,27 @@ def _objects(content, index, kind):
 
 def _read(roots, kind, item):
   """Returns the Example of an item, or a BadRecord."""
-  root, file_name, (height, width), objects = item.payload
+  root, file_name, size, objects = item.payload
   try:
     encoded = source.read_image_file(roots[root], file_name)
-    boxes = normalised_boxes(
-      [(y, x, y + h, x + w) for (x, y, w, h), *_ in objects], height, width
+    boxes = pixel_boxes.normalised(
+      [(y, x, y + h, x + w) for (x, y, w, h), *_ in objects], *size
     )
+    keypoints = None
+    if kind == 'keypoints' and objects:
+      points = np.reshape([o[4] for o in objects], (len(objects), -1, 3))
+      keypoints = pixel_boxes.normalised_points(points, *size)
   except image_files.BadImageError as e:
     return source.BadRecord(item.source_id, str(e))
   categories = [o[1] for o in objects]
-  example = examples.Example(
-    encoded=encoded,
-    height=height,
-    width=width,
-    source_id=item.source_id,
+  return examples.Example(
+    encoded,
+    *size,
+    item.source_id,
     label_ids=sorted(set(categories)),
     boxes=boxes,
     box_labels=np.array(categories, np.int64) + 1,
     is_crowd=np.array([o[2] for o in objects], np.int64),
     area=np.array([o[3] for o in objects], np.float32),
+    keypoints=keypoints,
   )
-  if kind == 'keypoints' and objects:
-    points = np.array([o[4] for o in objects], np.float32)
-    points = points.reshape(len(objects), -1, 3)
-    example.keypoints = np.stack(
-      [points[..., 1] / height, points[..., 0] / width, points[..., 2]], -1
-    )
-  return example
-
-
-def normalised_boxes(boxes, height: int, width: int) -> np.ndarray:
-  """Returns boxes as parts of the picture, kept inside of it.
-
-  Args:
-    boxes: N tuples of ymin, xmin, ymax, xmax in pixels.
-    height: pixels.
-    width: pixels.
-
-  Returns:
-    float32 [N, 4], ymin, xmin, ymax, xmax from 0 to 1.
-
-  Raises:
-    BadImageError: a box sticks out by more than a pixel; names it.
-  """
-  boxes = np.array(boxes, np.float64).reshape(-1, 4)
-  limit = np.array([height, width, height, width], np.float64)
-  inside = np.clip(boxes, 0, limit)
-  outside = np.abs(boxes - inside).max(axis=1, initial=0) > _MAX_OUTSIDE
-  if outside.any():
-    ymin, xmin, ymax, xmax = boxes[np.argmax(outside)].tolist()
-    raise image_files.BadImageError(
-      f'box x {xmin:g} to {xmax:g}, y {ymin:g} to {ymax:g} lies outside the '
-      f'picture of {width} x {height} pixels'
-    )
-  return (inside / limit).astype(np.float32)

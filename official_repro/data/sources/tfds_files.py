@@ -10,17 +10,20 @@ import os
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
-from official_repro.data import examples, records
+from official_repro.data import examples, manifest, records
 from official_repro.data import hierarchy as hierarchy_lib
-from official_repro.data.sources import source
+from official_repro.data.sources import source, tfds_features
 
 _INFO = 'dataset_info.json'
-_CROWD_KEYS = ('is_crowd', 'is_difficult')
-_NAME = re.compile(r'[\w/]+(:[\d.]+)?')
+_PART = r'\w[\w.+-]*'
+_VERSION = r'\d+\.\d+\.\d+'
+_NAME = re.compile(rf'{_PART}(/{_PART})?(:{_VERSION})?')
+_CROWD_KEYS = ('is_crowd', 'is_difficult', 'is_group_of')
+_SLACK = 1e-3  # of the picture: boxes that were rounded
 
 
 class TfdsSource:
@@ -28,7 +31,10 @@ class TfdsSource:
 
   Nothing is downloaded: the set must have been prepared, as TFRecord files.
   The labels are those of its ClassLabel feature (one or a sequence), or the
-  set of the labels of its boxes. A record's source id is its split and number.
+  set of the labels of its boxes. Of several such features the set's
+  `supervised_keys` or the usual names decide. Objects that are crowds, groups
+  or "difficult" have is_crowd 1; boxes without height or width are left out. A
+  record's source id is its split and number.
 
   Args:
     name: 'NAME', 'NAME/CONFIG', with ':VERSION' where it is not the newest.
@@ -37,9 +43,9 @@ class TfdsSource:
     splits: splits to take; None: all.
 
   Raises:
-    FileNotFoundError: the set is not there.
-    ValueError: it has no picture or label, another file format, or no such
-      split.
+    FileNotFoundError: the set, or a file of it, is not there.
+    ValueError: it has no picture or label, or it is not clear which; another
+      file format, no such split, or it is damaged.
   """
 
   def __init__(
@@ -48,44 +54,57 @@ class TfdsSource:
     data_dir=None,
     splits: Optional[Sequence[str]] = None,
   ):
-    folder = _find(name, data_dir)
-    builder = _builder(str(folder))
+    self._folder = _find(name, data_dir)
+    info, keys, _ = _loaded(str(self._folder))
     self.name = name.partition(':')[0].replace('/', '_')
-    if builder.info.file_format.value != 'tfrecord':
-      raise ValueError(
-        f'{folder} is in the format {builder.info.file_format.value}; only '
-        'tfrecord can be read: prepare it with file_format="tfrecord".'
-      )
-    keys = _keys(builder.info.features, folder)
-    found = builder.info.splits
-    for split in splits or ():
-      if split not in found:
-        raise ValueError(
-          f'{folder} has no split {split!r}; it has {", ".join(found)}.'
-        )
-    self._paths = {
-      split: sorted(map(str, found[split].filepaths))
-      for split in splits or found
-      if found[split].num_examples
-    }
-    self.sizes = {s: found[s].num_examples for s in self._paths}
-    self.hierarchy = hierarchy_lib.Hierarchy.flat(_names(keys['class']))
-    self.has_objects = keys['objects'] is not None
-    self.options = {
-      'name': builder.info.full_name,
-      'splits': list(self._paths),
-    }
-    self.reader = functools.partial(_read, str(folder))
+    self._lengths = self._checked_splits(info.splits, splits)
+    self.sizes = {s: sum(n.values()) for s, n in self._lengths.items()}
+    self.hierarchy = hierarchy_lib.Hierarchy.flat(keys.names)
+    self.has_objects = keys.objects is not None
+    self.options = {'name': info.full_name, 'splits': list(self.sizes)}
+    self.reader = functools.partial(_read, str(self._folder))
 
   def items(self) -> Iterator[source.Item]:
-    """Yields the records in the order of the files."""
-    for split, paths in self._paths.items():
+    """Yields the records in the order of the files.
+
+    Raises:
+      ValueError: a file has another number of records than it should.
+    """
+    for split, lengths in self._lengths.items():
       index = 0
-      for path in paths:
+      for file, length in lengths.items():
+        path, first = self._folder / file, index
         for offset in _offsets(path):
-          source_id = f'{split}/{index:09d}'
-          yield source.Item(split, source_id, (os.path.basename(path), offset))
+          yield source.Item(split, f'{split}/{index:09d}', (file, offset))
           index += 1
+        if index - first != length:
+          raise ValueError(
+            f'{path} has {index - first:,} records, {_INFO} says {length:,}: '
+            'prepare the set again.'
+          )
+
+  def _checked_splits(self, known, wanted):
+    """Returns {split: {file name: records}} of the splits with records."""
+    found = {}
+    for split in wanted or known:
+      if split not in known:
+        raise ValueError(
+          f'{self._folder} has no split {split!r}; it has {", ".join(known)}.'
+        )
+      if not known[split].num_examples:
+        continue
+      manifest.check_split_name(split)
+      paths = [pathlib.Path(p) for p in known[split].filepaths]
+      for path in paths:
+        if not path.is_file():
+          raise FileNotFoundError(
+            f'There is no file {path}, which {_INFO} names.'
+          )
+      lengths = known[split].shard_lengths
+      found[split] = {p.name: n for p, n in zip(paths, lengths)}
+    if not found:
+      raise ValueError(f'{self._folder} has no records.')
+    return found
 
 
 def _find(name, data_dir):
@@ -101,60 +120,53 @@ def _find(name, data_dir):
     or os.environ.get('TFDS_DATA_DIR')
     or pathlib.Path.home() / 'tensorflow_datasets'
   )
-  folders = sorted((root / path).glob(f'*/{_INFO}'), key=_version)
-  if version:
-    folders = [f for f in folders if f.parent.name == version]
-  if not folders:
+  # While TFDS writes a set its folder has a longer name.
+  folders = [
+    info.parent
+    for info in (root / path).glob(f'*/{_INFO}')
+    if re.fullmatch(version or _VERSION, info.parent.name)
+  ]
+  if folders:
+    return max(folders, key=_version)
+  configs = {f.parents[1].name for f in (root / path).glob(f'*/*/{_INFO}')}
+  if configs:
     raise FileNotFoundError(
-      f'There is no prepared set {name!r} in {root}: name its folder with '
-      '--tfds_dir, or prepare it with TensorFlow Datasets; nothing is '
-      'downloaded here.'
+      f'{root / path} has the configs {", ".join(sorted(configs))}: write '
+      f'tfds:{path}/CONFIG.'
     )
-  return folders[-1].parent
+  raise FileNotFoundError(
+    f'There is no prepared set {name!r} in {root}: name its folder with '
+    '--tfds_dir, or prepare it with TensorFlow Datasets; nothing is '
+    'downloaded here.'
+  )
 
 
-def _version(path):
-  return [int(n) for n in re.findall(r'\d+', path.parent.name)]
+def _version(folder):
+  return [int(n) for n in folder.name.split('.')]
 
 
 @functools.lru_cache(maxsize=2)
-def _builder(folder):
-  # TensorFlow takes seconds to import, which other sources need not wait for.
+def _loaded(folder) -> tuple[Any, tfds_features.Keys, Any]:
+  """Returns (DatasetInfo, Keys, the features that `_read` needs)."""
+  # TensorFlow Datasets takes time to import, which others need not wait for.
   import tensorflow_datasets as tfds
 
-  return tfds.builder_from_directory(folder)
-
-
-def _keys(features, folder):
-  """Returns which features hold the picture, its labels and its objects."""
-  import tensorflow_datasets as tfds
-
-  f = tfds.features
-  found = {'image': None, 'label': None, 'objects': None, 'class': None}
-  for key, feature in features.items():
-    inner = getattr(feature, 'feature', feature)
-    if isinstance(feature, f.Image) and found['image'] is None:
-      found['image'] = key
-    elif isinstance(inner, f.ClassLabel) and found['label'] is None:
-      found['label'], found['class'] = key, found['class'] or inner
-    elif isinstance(feature, f.Sequence) and isinstance(inner, f.FeaturesDict):
-      parts = dict(inner.items())
-      label = parts.get('label')
-      if 'bbox' in parts and isinstance(label, f.ClassLabel):
-        # The boxes' label space is the one that their labels count in.
-        found['objects'], found['class'] = key, label
-  if found['image'] is None or found['class'] is None:
+  try:
+    info = tfds.builder_from_directory(folder).info
+    file_format, features = info.file_format.value, dict(info.features.items())
+  # It raises about any type on damaged files.
+  except Exception as e:
     raise ValueError(
-      f'{folder} has no picture with a class label or with labelled boxes; '
-      f'its features are {", ".join(features)}.'
+      f'{folder} cannot be read as a TFDS set: {" ".join(str(e).split())}'
+    ) from e
+  if file_format != 'tfrecord':
+    raise ValueError(
+      f'{folder} is in the format {file_format}; only tfrecord can be read: '
+      'prepare it with file_format="tfrecord".'
     )
-  if found['objects']:
-    found['label'] = None
-  return found
-
-
-def _names(feature):
-  return feature.names or [str(i) for i in range(feature.num_classes)]
+  keys = tfds_features.keys(features, info.supervised_keys, folder)
+  used = [k for k in (keys.image, keys.label, keys.objects) if k]
+  return info, keys, tfds.features.FeaturesDict({k: features[k] for k in used})
 
 
 def _offsets(path):
@@ -175,34 +187,55 @@ def _read(folder, item):
   """Returns the Example of an item, or a BadRecord."""
   import tensorflow_datasets as tfds
 
-  builder = _builder(folder)
-  keys = _keys(builder.info.features, folder)
+  _, keys, features = _loaded(folder)
   name, offset = item.payload
   (data,) = records.read_at(os.path.join(folder, name), np.array([offset]))
   if data is None:
     return source.BadRecord(item.source_id, 'damaged record')
-  values = builder.info.features.deserialize_example(
-    data, decoders={keys['image']: tfds.decode.SkipDecoding()}
-  )
-  encoded = values[keys['image']].numpy()
-  example = examples.Example(encoded, 0, 0, item.source_id)
-  if keys['objects']:
-    _take_objects(example, values[keys['objects']])
-  else:
-    labels = np.atleast_1d(values[keys['label']].numpy())
-    # TFDS writes -1 where a test set hides its labels.
-    example.label_ids = sorted({int(i) for i in labels if i >= 0})
+  try:
+    values = features.deserialize_example(
+      data, decoders={keys.image: tfds.decode.SkipDecoding()}
+    )
+    encoded = values[keys.image].numpy()
+    example = examples.Example(encoded, 0, 0, item.source_id)
+    labels = values[keys.objects or keys.label]
+  # It raises about any type on a record that is not of this set.
+  except Exception as e:
+    reason = f'not a record of this set: {" ".join(str(e).split())}'
+    return source.BadRecord(item.source_id, reason)
+  if keys.objects:
+    problem = _take_objects(example, labels, keys)
+    return source.BadRecord(item.source_id, problem) if problem else example
+  # TFDS writes -1 where a test set hides its labels.
+  labels = np.array(labels, np.int64).reshape(-1)
+  example.label_ids = sorted({int(i) for i in labels if i >= 0})
   return example
 
 
-def _take_objects(example, objects):
-  labels = objects['label'].numpy().astype(np.int64)
-  example.boxes = objects['bbox'].numpy().astype(np.float32).reshape(-1, 4)
-  example.box_labels = labels + 1
-  example.label_ids = sorted(set(labels.tolist()))
-  for key in _CROWD_KEYS:
-    if key in objects:
-      example.is_crowd = objects[key].numpy().astype(np.int64)
-      break
+def _take_objects(example, objects, keys):
+  """Sets boxes and what belongs to them; returns what is wrong, or ''."""
+  boxes = np.array(objects['bbox'], np.float32).reshape(-1, 4)
+  labels = np.array(objects[keys.box_label], np.int64).reshape(-1)
+  # Written so that what is no number is wrong, too.
+  wrong = ~((boxes >= -_SLACK) & (boxes <= 1 + _SLACK)).all(axis=1)
+  if wrong.any():
+    ymin, xmin, ymax, xmax = boxes[np.argmax(wrong)].tolist()
+    return (
+      f'box ymin {ymin:g}, xmin {xmin:g}, ymax {ymax:g}, xmax {xmax:g} is not '
+      'within 0 and 1'
+    )
+  if (labels < 0).any():
+    return 'an object without a label'
+  boxes = np.clip(boxes, 0, 1)
+  keep = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+  example.boxes, example.box_labels = boxes[keep], labels[keep] + 1
+  example.label_ids = sorted(set(labels[keep].tolist()))
+  crowd = next((k for k in _CROWD_KEYS if k in objects), None)
+  if crowd:
+    # -1 stands for "not known".
+    is_crowd = np.array(objects[crowd], np.int64).reshape(-1) == 1
+    example.is_crowd = is_crowd[keep].astype(np.int64)
   if 'area' in objects:
-    example.area = objects['area'].numpy().astype(np.float32)
+    area = np.array(objects['area'], np.float32).reshape(-1)
+    example.area = area[keep]
+  return ''

@@ -7,7 +7,7 @@ from pycocotools import coco as pycoco
 
 from official_repro.data import records
 from official_repro.data.building import build
-from official_repro.data.sources import BadRecord, CocoSource
+from official_repro.data.sources import BadRecord, CocoSource, coco_file
 from tests.conftest import shared_path
 from tests.data.fakes import read
 
@@ -103,6 +103,43 @@ def test_a_box_far_outside_is_bad(tmp_path):
   assert '20 x 10 pixels' in result.reason
 
 
+def test_an_edge_that_is_cut_off_leaves_nothing(tmp_path, capsys):
+  value = content()
+  # Half a pixel behind the right edge of 20; within a pixel it is rounding.
+  value['annotations'][0]['bbox'] = [20, 2, 0.5, 4]
+  source = CocoSource(write(tmp_path, value), tmp_path)
+  assert '2 object(s) without width or height' in capsys.readouterr().err
+  assert source.reader(next(source.items())).boxes.shape == (1, 4)
+  # Far outside it is no rounding.
+  value['annotations'][0]['bbox'] = [30, 2, 0.5, 4]
+  source = CocoSource(write(tmp_path, value), tmp_path)
+  assert isinstance(source.reader(next(source.items())), BadRecord)
+
+
+def test_area_and_crowd_may_be_left_out(tmp_path):
+  value = content()
+  del value['annotations'][0]['area'], value['annotations'][0]['iscrowd']
+  source = CocoSource(write(tmp_path, value), tmp_path)
+  example = source.reader(next(source.items()))
+  assert example.area.tolist() == [40, 200]
+  assert example.is_crowd.tolist() == [0, 1]
+
+
+def test_outlines_are_not_kept(tmp_path):
+  value = content()
+  value['annotations'][0]['segmentation'] = [[1, 2, 3, 4, 5, 6]]
+  path = write(tmp_path, value)['train']
+  loaded = coco_file.load(path)
+  assert all('segmentation' not in a for a in loaded['annotations'])
+  assert loaded['images'] == value['images']
+
+
+def test_a_byte_order_mark(tmp_path):
+  files = write(tmp_path, content())
+  files['train'].write_text('\ufeff' + files['train'].read_text())
+  assert CocoSource(files, tmp_path).sizes == {'train': 2}
+
+
 def test_keypoints_by_hand(tmp_path):
   value = content()
   value['annotations'] = value['annotations'][:2]
@@ -114,6 +151,54 @@ def test_keypoints_by_hand(tmp_path):
   np.testing.assert_allclose(
     example.keypoints, [[[0.5, 0.5, 2], [0, 0, 0]]], rtol=1e-6
   )
+
+
+def keypoint_content(*of_objects):
+  value = content()
+  box = {'image_id': 7, 'category_id': 2, 'bbox': [1, 1, 5, 5]}
+  value['annotations'] = [{**box, 'keypoints': k} for k in of_objects]
+  return value
+
+
+def test_keypoints_outside_the_picture(tmp_path):
+  def read_one(*keypoints):
+    files = write(tmp_path, keypoint_content(list(keypoints)))
+    source = CocoSource(files, tmp_path, kind='keypoints')
+    return source.reader(next(source.items()))
+
+  # Up to a pixel is rounding; what is not labelled may be anywhere.
+  example = read_one(20.5, -1, 1, 100, 50, 0)
+  assert example.keypoints.tolist() == [[[0, 1, 1], [5, 5, 0]]]
+  bad = read_one(3, 11.5, 2, 0, 0, 0)
+  assert bad.reason.startswith('keypoint x 3, y 11.5 lies outside the picture')
+
+
+@pytest.mark.parametrize(
+  ('value', 'message'),
+  [
+    (keypoint_content([1, 2]), r'annotations\[0\]: keypoints must be triples'),
+    (keypoint_content(None), 'keypoints must be triples .* got null'),
+    (keypoint_content(['a', 1, 2]), 'keypoints must be triples'),
+    (keypoint_content([1, 2, 3]), 'visibility 3 is none of 0, 1, 2'),
+    (
+      keypoint_content([1, 2, 2], [1, 2, 2, 3, 4, 2]),
+      r'annotations\[1\]: 2 keypoints, where the objects before have 1',
+    ),
+    (content(), 'has no object with keypoints: .* --kind=instances'),
+  ],
+)
+def test_bad_keypoints(tmp_path, value, message):
+  with pytest.raises(ValueError, match=message) as e:
+    CocoSource(write(tmp_path, value), tmp_path, kind='keypoints')
+  assert 'train.json' in str(e.value)
+
+
+def test_files_with_other_keypoints(tmp_path):
+  files = write(tmp_path, keypoint_content([1, 2, 2]))
+  other = keypoint_content([1, 2, 2, 3, 4, 2])
+  files['val'] = write(tmp_path, other, 'val.json')['train']
+  with pytest.raises(ValueError, match=r'val.json has 2 keypoints an object'):
+    CocoSource(files, tmp_path, kind='keypoints')
 
 
 def test_minival(tmp_path):
@@ -152,6 +237,11 @@ def broken(change):
   return value
 
 
+def changed(part, **values):
+  """Returns `content` with other values in the first entry of a part."""
+  return broken(lambda v: v[part][0].update(values))
+
+
 @pytest.mark.parametrize(
   ('value', 'message'),
   [
@@ -188,6 +278,22 @@ def broken(change):
       broken(lambda v: v['annotations'][1].update(bbox=[1, 2, 3])),
       r'annotations\[1\]: bbox \[1, 2, 3\] must be',
     ),
+    (changed('annotations', bbox=None), r'\[0\]: bbox null must be'),
+    (changed('annotations', bbox=[1, 2, 3, 'a']), 'bbox .* must be'),
+    (changed('annotations', bbox=[1, 2, 3, float('nan')]), 'bbox .* must be'),
+    (changed('annotations', area=-1), 'area -1 must be a number from 0'),
+    (changed('annotations', area=None), 'area null must be'),
+    (changed('annotations', iscrowd=2), 'iscrowd 2 must be 0 or 1'),
+    (changed('annotations', category_id=[2]), r'category_id \[2\] is not in'),
+    (changed('images', height=0), r'\[0\]: height and width must .* got 0'),
+    (changed('images', width='20'), 'height and width must be whole numbers'),
+    (changed('images', file_name=3), 'file_name must be a text, got 3'),
+    (changed('images', id=None), 'an id is a whole number or a text, got null'),
+    (changed('categories', id='a'), 'a whole number as id and a name'),
+    (changed('categories', id=2), r'categories\[1\]: id 2 was there before'),
+    (broken(lambda v: v['categories'][0].pop('name')), "'name' is missing"),
+    (broken(lambda v: v['categories'].clear()), 'lists no category'),
+    (broken(lambda v: v['images'].append(3)), r'images\[2\]: an object with'),
   ],
 )
 def test_bad_files(tmp_path, value, message):

@@ -1,4 +1,7 @@
 import io
+import random
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -79,6 +82,19 @@ def test_years_together_through_a_build(tmp_path):
   assert [len(e.boxes) for e in found] == [1, 0]
 
 
+def test_the_width_is_that_of_vocs_evaluation(tmp_path):
+  # The development kit takes xmax - xmin + 1: pixels 3 to 3 are one wide.
+  root = voc(tmp_path, [('dog', (3, 5, 3, 8), 0)])
+  ymin, xmin, ymax, xmax = first(VocSource(root, sets())).boxes[0].tolist()
+  assert (xmax - xmin) * 20 == pytest.approx(1, abs=1e-5)
+  assert (ymax - ymin) * 10 == pytest.approx(4, abs=1e-5)
+
+
+def test_half_a_pixel_outside_is_cut_off(tmp_path):
+  root = voc(tmp_path, [('dog', (0, 1, 20.5, 10), 0)])
+  assert first(VocSource(root, sets())).boxes.tolist() == [[0, 0, 1, 1]]
+
+
 @pytest.mark.parametrize(
   ('objects', 'reason'),
   [
@@ -86,6 +102,8 @@ def test_years_together_through_a_build(tmp_path):
     ([('dgo', (1, 1, 5, 5), 0)], "unknown class 'dgo'; the nearest is 'dog'"),
     ([('dog', (5, 5, 4, 9), 0)], 'without area'),
     ([('dog', ('a', 1, 5, 5), 0)], 'no number'),
+    ([('dog', ('nan', 1, 5, 5), 0)], 'x nan to 5, y 0 to 5 lies outside'),
+    ([('dog', (1, 1, 5, 5), 9)], '"difficult" 9, neither 0 nor 1'),
   ],
 )
 def test_bad_annotations(tmp_path, objects, reason):
@@ -101,6 +119,31 @@ def test_a_box_outside_the_picture_through_a_build(tmp_path):
   listed = (tmp_path / 'out' / 'bad_records.csv').read_text()
   assert 'lies outside the picture of 20 x 10 pixels' in listed
   assert len(read(tmp_path / 'out')) == 1
+
+
+@pytest.mark.parametrize(
+  ('text', 'reason'),
+  [
+    ('<a><size/></a>', 'lacks a size, name or box'),
+    (
+      '<a><size><width>20</width><height>10</height></size><object><bndbox>'
+      '<xmin>1</xmin><ymin>1</ymin><xmax>5</xmax><ymax>5</ymax></bndbox>'
+      '</object></a>',
+      'lacks a size, name or box',
+    ),
+    (
+      '<a><size><width>0</width><height>10</height></size></a>',
+      'says that the picture is 0 x 10 pixels',
+    ),
+    ('<?xml version="1.0" encoding="foo"?><a/>', 'no XML (unknown encoding'),
+    ('<?xml version="1.0" encoding="shift_jis"?><a/>', 'no XML (multi-byte'),
+  ],
+)
+def test_bad_xml(tmp_path, text, reason):
+  root = voc(tmp_path, [])
+  path = root / 'VOC2012' / 'Annotations' / '2008_000001.xml'
+  path.write_text(text)
+  assert reason in first(VocSource(root, sets())).reason
 
 
 def test_damaged_xml_and_missing_files(tmp_path):
@@ -158,6 +201,86 @@ def test_bad_masks(tmp_path, values, mode, reason):
   mask_image(values, mode).save(path)
   result = first(VocSource(root, sets(), task='segmentation'))
   assert reason in result.reason
+
+
+def png(depth, width, height, rows):
+  """Returns a grey PNG file of `depth` bits from its packed rows."""
+
+  def chunk(kind, data):
+    check = zlib.crc32(kind + data)
+    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', check)
+
+  header = struct.pack('>IIBBBBB', width, height, depth, 0, 0, 0, 0)
+  pixels = zlib.compress(b''.join(b'\0' + row for row in rows))
+  return (
+    b'\x89PNG\r\n\x1a\n'
+    + chunk(b'IHDR', header)
+    + chunk(b'IDAT', pixels)
+    + chunk(b'IEND', b'')
+  )
+
+
+def jpeg():
+  out = io.BytesIO()
+  Image.new('L', (4, 2), 1).save(out, 'JPEG')
+  return out.getvalue()
+
+
+@pytest.mark.parametrize(
+  ('data', 'reason'),
+  [
+    (None, 'no such file or directory'),
+    (b'', 'empty file'),
+    (b'hello', 'not an image in a known format'),
+    (jpeg(), 'JPEG of mode L; class indices need a PNG'),
+    # Pillow would give 1 as 17, which is a class, too.
+    (png(4, 4, 2, [b'\x11\x11'] * 2), 'PNG of mode L, 4 bits'),
+    (png(8, 20_000, 20_000, []), 'more pixels than the limit of 120,000,000'),
+    (png(8, 11_000, 11_000, []), 'more than the limit of 120,000,000'),
+    # Cut in the middle of its pixels.
+    (png(8, 64, 64, [random.Random(0).randbytes(64)] * 64)[:80], 'truncated'),
+  ],
+)
+@pytest.mark.filterwarnings('ignore:Image size')
+def test_mask_files_that_do_not_fit(tmp_path, data, reason):
+  root = voc(tmp_path, [], size=(4, 2))
+  if data is not None:
+    folder = root / 'VOC2012' / 'SegmentationClass'
+    (folder / '2008_000001.png').write_bytes(data)
+  result = first(VocSource(root, sets(), task='segmentation'))
+  start = 'mask SegmentationClass/2008_000001.png: '
+  assert result.reason.startswith(start)
+  assert reason in result.reason
+
+
+def test_image_sets(tmp_path):
+  root = voc(tmp_path, [])
+  path = root / 'VOC2012' / 'ImageSets' / 'Main' / 'train.txt'
+  # As Windows writes it, and with the mark of the sets of one class.
+  path.write_bytes(b'\xef\xbb\xbf2008_000001  1\r\n')
+  assert first(VocSource(root, sets())).source_id == 'VOC2012/2008_000001'
+  path.write_text('2008_000001 dog\n')
+  with pytest.raises(ValueError, match=r'train\.txt, line 1: an id, or'):
+    VocSource(root, sets())
+  path.write_text('2008_000001\n\n2008_000001\n')
+  with pytest.raises(ValueError, match=r'line 3: .* before, in .*line 1;'):
+    VocSource(root, sets())
+  path.write_bytes(b'2008_000001\n\xff\n')
+  with pytest.raises(ValueError, match=r'train\.txt is not UTF-8'):
+    VocSource(root, sets())
+  path.write_text('\n')
+  with pytest.raises(ValueError, match=r'train\.txt lists no image'):
+    VocSource(root, sets())
+
+
+def test_classes(tmp_path):
+  root = voc(tmp_path, [('leaf', (1, 1, 5, 5), 0)])
+  source = VocSource(root, sets(), classes=('root', 'leaf'))
+  assert source.hierarchy.names == ['root', 'leaf']
+  assert first(source).box_labels.tolist() == [2]
+  for wrong in (('leaf', 'leaf'), (), [str(i) for i in range(255)]):
+    with pytest.raises(ValueError, match='1 to 254 different names'):
+      VocSource(root, sets(), classes=wrong)
 
 
 def test_a_mask_of_another_size(tmp_path):

@@ -187,7 +187,7 @@ def mini_coco():
     python -m object_detection.train --experiment=mini_coco --data_dir=DATA \
         --model_dir=RUN --init_checkpoint=MINI_JFT_RUN
   """
-  steps = 2500
+  steps = 3000
   return _experiment(
     model={
       # The network of mini_jft.

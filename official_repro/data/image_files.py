@@ -117,6 +117,16 @@ def check_encoded(encoded: bytes) -> tuple[int, int]:
   return image.height, image.width
 
 
+def is_upright(data: bytes) -> bool:
+  """Whether an image file is shown as it is stored, by its EXIF orientation.
+
+  Raises:
+    BadImageError: it is no image.
+  """
+  with _pillow(data, load=False) as image:
+    return _is_upright(image)
+
+
 def check_mask(png: bytes) -> np.ndarray:
   """Decodes a record's segmentation mask.
 

@@ -150,6 +150,12 @@ def fill_in(
 
 
 def _take_image(example, max_side):
+  placed = example.boxes is not None or example.segmentation_png is not None
+  if placed and not image_files.is_upright(example.encoded):
+    # Nobody says whether its annotation counts before or after the turn.
+    raise image_files.BadImageError(
+      'has boxes or a mask, but EXIF data that turn the picture'
+    )
   claimed = (example.height, example.width)
   image = image_files.usable_image(example.encoded, max_side=max_side)
   actual = (image.height, image.width)

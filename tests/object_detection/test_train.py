@@ -15,9 +15,6 @@ from official_repro.core import config as config_lib
 from official_repro.core import flags as core_flags
 from tests.object_detection import tiny
 
-# Switched off while detection is being built: on a loaded machine a resumed run
-# has differed from a straight one, and a first step has been lost.
-pytestmark = pytest.mark.skip(reason='detection training is not stable yet')
 
 
 @pytest.fixture(scope='module')

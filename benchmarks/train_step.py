@@ -34,15 +34,13 @@ import argparse
 import collections
 import glob
 import json
-import multiprocessing
 import os
 import platform
-import resource
-import statistics
 import tempfile
-import time
 
 import numpy as np
+
+from benchmarks import turns
 
 DEPTH, SIZE, BATCH, CLASSES, LABELS, SLOTS = 50, 224, 16, 18291, 8, 64
 WEIGHT_DECAY = 1e-4
@@ -144,8 +142,8 @@ def forward_products(model):
   return total
 
 
-def serve(side, pipe):
-  """Answers 'step', 'matmul', 'profile' with results until 'end'."""
+def make_side(side):
+  """Returns the questions that a side answers, see turns.players."""
   import tensorflow as tf
 
   placement = SIDES[side]
@@ -156,30 +154,20 @@ def serve(side, pipe):
   square = tf.random.normal([MATMUL_SIDE, MATMUL_SIDE])
   product = tf.function(tf.matmul)
 
-  def timed(function, *arguments):
-    start, cpu_start = time.perf_counter(), time.process_time()
-    np.asarray(function(*arguments))
-    return time.perf_counter() - start, time.process_time() - cpu_start
+  def waited(function, *arguments):
+    function(*arguments).numpy()
 
-  answers = {
-    'step': lambda: timed(step, images, labels),
-    'matmul': lambda: timed(product, square, square),
-    'profile': lambda: profile(lambda: timed(step, images, labels)),
-  }
-  for _ in range(3):
-    answers['step']()
-  pipe.send(None)
-  while (question := pipe.recv()) != 'end':
-    pipe.send(answers[question]())
-  pipe.send(
-    {
+  return {
+    'step': lambda: waited(step, images, labels),
+    'matmul': lambda: waited(product, square, square),
+    'profile': lambda: profile(lambda: waited(step, images, labels)),
+    'facts': lambda: {
       'label_bytes': labels.nbytes,
       'parameters': int(sum(np.prod(v.shape) for v in model.variables)),
-      # Linux counts kilobytes.
-      'peak_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+      'peak_mb': turns.peak_mb(),
       'products': forward_products(model),
-    }
-  )
+    },
+  }
 
 
 def profile(call):
@@ -211,69 +199,45 @@ def profile(call):
 
 
 def measure(steps, with_profile):
-  """Returns {side: facts}, with seconds of every turn."""
-  context = multiprocessing.get_context('spawn')
-  pipes, processes, results = {}, {}, {}
-
-  def ask(side, question):
-    pipes[side].send(question)
-    return pipes[side].recv()
-
-  for side in SIDES:
-    pipes[side], theirs = context.Pipe()
-    processes[side] = context.Process(target=serve, args=(side, theirs))
-    processes[side].start()
-    pipes[side].recv()  # None, once it is warm
-
-  def add(side, times):
-    facts = results.setdefault(side, {'seconds': [], 'cpu_seconds': []})
-    facts['seconds'].append(times[0])
-    facts['cpu_seconds'].append(times[1])
-
-  for _ in range(steps):
-    for side in SIDES:
-      add(side, ask(side, 'step'))
-    add('matmul', ask('ours', 'matmul'))
-  for side in SIDES:
+  """Returns the turns' answers and {side: facts}."""
+  with turns.players(make_side, SIDES) as ask:
+    asked = [*((side, 'step') for side in SIDES), ('ours', 'matmul')]
+    found = turns.play(ask, asked, steps, warm=3)
+    facts = {side: ask(side, 'facts').value for side in SIDES}
     if with_profile:
-      results[side]['profile_ms'] = ask(side, 'profile')
-    results[side] |= ask(side, 'end')
-    processes[side].join()
-  return results
+      for side in SIDES:
+        facts[side]['profile_ms'] = ask(side, 'profile').value
+  return found, facts
 
 
-def summary(results):
+def summary(found, facts):
   """Medians and ratios, ready for JSON."""
-  median = statistics.median
-
-  def ratio(key, side):
-    pairs = zip(results['peer'][key], results[side][key])
-    return round(median(theirs / mine for theirs, mine in pairs), 3)
-
   matmul = 2 * MATMUL_SIDE**3
-  rate = matmul / median(results['matmul']['seconds'])
-  cpu_rate = matmul / median(results['matmul']['cpu_seconds'])
+  rate = matmul / turns.seconds(found['ours', 'matmul'])
+  cpu_rate = matmul / turns.cpu_seconds(found['ours', 'matmul'])
   out = {}
   for side in SIDES:
-    facts = results[side]
-    seconds, cpu = median(facts['seconds']), median(facts['cpu_seconds'])
-    flops = 3 * 2 * facts['products'] * BATCH
+    took, facts_of = found[side, 'step'], facts[side]
+    seconds, cpu = turns.seconds(took), turns.cpu_seconds(took)
+    flops = 3 * 2 * facts_of['products'] * BATCH
+    faster = turns.times_faster(took, found['peer', 'step'])
+    less_cpu = turns.times_faster(took, found['peer', 'step'], 'cpu_seconds')
     out[side] = {
       'seconds': round(seconds, 3),
-      'seconds_min': round(min(facts['seconds']), 3),
+      'seconds_min': round(min(a.seconds for a in took), 3),
       'cpu_seconds': round(cpu, 3),
       'images_per_second': round(BATCH / seconds, 2),
-      'times_faster_than_peer': ratio('seconds', side),
-      'times_less_cpu_than_peer': ratio('cpu_seconds', side),
-      'forward_gmac': round(facts['products'] / 1e9, 3),
+      'times_faster_than_peer': round(faster, 3),
+      'times_less_cpu_than_peer': round(less_cpu, 3),
+      'forward_gmac': round(facts_of['products'] / 1e9, 3),
       'share_of_matmul_rate': round(flops / seconds / rate, 3),
       'share_per_cpu_second': round(flops / cpu / cpu_rate, 3),
-      'parameters': facts['parameters'],
-      'label_bytes': facts['label_bytes'],
-      'peak_mb': round(facts['peak_mb']),
+      'parameters': facts_of['parameters'],
+      'label_bytes': facts_of['label_bytes'],
+      'peak_mb': round(facts_of['peak_mb']),
     }
-    if 'profile_ms' in facts:
-      out[side]['profile_ms'] = facts['profile_ms']
+    if 'profile_ms' in facts_of:
+      out[side]['profile_ms'] = facts_of['profile_ms']
   return {'matmul_gflops': round(rate / 1e9, 1), **out}
 
 
@@ -286,7 +250,7 @@ def main():
   if options.steps < 1:
     parser.error(f'--steps must be at least 1, got {options.steps}')
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  out = summary(measure(options.steps, options.profile))
+  out = summary(*measure(options.steps, options.profile))
   out = {
     'benchmark': 'train_step',
     'depth': DEPTH,

@@ -30,6 +30,7 @@ def crop_and_pool(features, boxes, image_size, crop: int = 14) -> tf.Tensor:
       f'The crop of the second stage must be even and at least 2; got {crop}.'
     )
   height, width = image_size[0], image_size[1]
+  boxes = tf.ensure_shape(boxes, [features.shape[0], None, 4])
   boxes = boxes_lib.normalise(tf.stop_gradient(boxes), height, width)
   num_images, per_image = tf.shape(boxes)[0], tf.shape(boxes)[1]
   owners = tf.repeat(tf.range(num_images), per_image)

@@ -12,6 +12,8 @@ from typing import Optional
 
 import tensorflow as tf
 
+from official_repro.modeling import winograd as winograd_lib
+
 # A bottleneck unit puts out this many times the channels of its 3x3.
 EXPANSION = 4
 
@@ -27,12 +29,15 @@ class BlockOptions:
       convolutions only.
     freeze_batch_norm: normalise by the moving averages, also in training, and
       leave them as they are; gamma and beta are still trained.
+    winograd: 3x3 convolutions of small maps in float32 on a CPU take
+      winograd.conv3x3: faster, and equal but for rounding.
   """
 
   batch_norm_momentum: float = 0.997
   batch_norm_epsilon: float = 1e-5
   weight_decay: float = 0.0
   freeze_batch_norm: bool = False
+  winograd: bool = False
 
 
 class HalfL2(tf.keras.regularizers.Regularizer):
@@ -82,7 +87,7 @@ class Conv2D(tf.keras.layers.Layer):
     scope: full name before `/kernel`.
     stride: output is [N, ceil(H / stride), ceil(W / stride), filters].
     rate: dilation; one of stride and rate is 1.
-    weight_decay: see BlockOptions.
+    weight_decay, winograd: see BlockOptions.
     name: of the layer.
 
   Raises:
@@ -99,6 +104,7 @@ class Conv2D(tf.keras.layers.Layer):
     stride: int = 1,
     rate: int = 1,
     weight_decay: float = 0.0,
+    winograd: bool = False,
     name: Optional[str] = None,
   ):
     super().__init__(name=name)
@@ -108,6 +114,7 @@ class Conv2D(tf.keras.layers.Layer):
         'one of them must be 1.'
       )
     self._stride, self._rate = stride, rate
+    self._winograd = winograd and (size, stride, rate) == (3, 1, 1)
     total = (size - 1) * rate
     self._pad = [total // 2, total - total // 2] if stride > 1 and total else []
     with tf.name_scope(scope + '/'):
@@ -118,8 +125,11 @@ class Conv2D(tf.keras.layers.Layer):
         regularizer=half_l2(weight_decay),
       )
 
-  def call(self, inputs):
-    """[N, H, W, in_channels] -> [N, H', W', filters]."""
+  def call(self, inputs, scale=None):
+    """[N, H, W, in_channels] -> [N, H', W', filters], times scale [filters]."""
+    kernel = self.kernel if scale is None else self.kernel * scale
+    if self._winograd and _gains_from_winograd(inputs):
+      return winograd_lib.conv3x3(inputs, kernel)
     if self._pad:
       inputs = tf.pad(inputs, [[0, 0], self._pad, self._pad, [0, 0]])
     # On CPUs tf.nn.convolution moves the dilation into the batch dimension:
@@ -127,11 +137,19 @@ class Conv2D(tf.keras.layers.Layer):
     # that one it has a gradient without oneDNN.
     return tf.nn.convolution(
       inputs,
-      self.kernel,
+      kernel,
       strides=self._stride,
       padding='VALID' if self._pad else 'SAME',
       dilations=self._rate if self._rate > 1 else None,
     )
+
+
+def _gains_from_winograd(inputs):
+  return (
+    inputs.dtype == tf.float32
+    and winograd_lib.fits(*inputs.shape[1:3])
+    and not tf.config.list_physical_devices('GPU')
+  )
 
 
 class BatchNorm(tf.keras.layers.BatchNormalization):
@@ -153,13 +171,41 @@ class BatchNorm(tf.keras.layers.BatchNormalization):
       epsilon=options.batch_norm_epsilon,
       name=name,
     )
-    self._frozen = options.freeze_batch_norm
+    self.frozen = options.freeze_batch_norm
     with tf.name_scope(scope + '/'):
       self.build((None, None, None, channels))
 
   def call(self, inputs, training=None):
     """[N, H, W, C] -> the same shape."""
-    return super().call(inputs, training=False if self._frozen else training)
+    return super().call(inputs, training=False if self.frozen else training)
+
+  def scale_and_bias(self):
+    """What frozen batch norm comes to: x * scale + bias, each [C]."""
+    deviation = tf.sqrt(self.moving_variance + self.epsilon)
+    scale = self.gamma / deviation
+    return scale, self.beta - self.moving_mean * scale
+
+
+def conv_and_norm(conv: Conv2D, norm: BatchNorm, inputs, training=None):
+  """Convolution, then batch norm.
+
+  Frozen batch norm, or that of a fixed stage, is part of the kernel and a bias:
+  the same function with the same gradients, without its pass over the
+  activations and its copy of them.
+
+  Args:
+    conv, norm: layers.
+    inputs: [N, H, W, C].
+    training: see BatchNorm.
+
+  Returns:
+    [N, H', W', filters].
+  """
+  if norm.trainable and not norm.frozen:
+    return norm(conv(inputs), training=training)
+  scale, bias = norm.scale_and_bias()
+  outputs = conv(inputs, scale=tf.cast(scale, conv.compute_dtype))
+  return tf.nn.bias_add(outputs, tf.cast(bias, outputs.dtype))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,6 +263,7 @@ class Bottleneck(tf.keras.layers.Layer):
         size,
         scope=f'{scope}/{key}',
         weight_decay=options.weight_decay,
+        winograd=options.winograd,
         name=key.replace('/', '_'),
         **kwargs,
       )
@@ -246,15 +293,16 @@ class Bottleneck(tf.keras.layers.Layer):
   def call(self, inputs, training=None):
     """[N, H, W, in_channels] -> [N, H', W', 4 * filters]."""
     if self.shortcut_conv is not None:
-      shortcut = self.shortcut_conv(inputs)
-      shortcut = self.shortcut_bn(shortcut, training=training)
+      shortcut = conv_and_norm(
+        self.shortcut_conv, self.shortcut_bn, inputs, training
+      )
     elif self._stride > 1:
       # Every second pixel, as in TF-slim; a strided slice, gradient included,
       # takes four to five times as long on a CPU.
       shortcut = tf.nn.max_pool2d(inputs, 1, self._stride, 'SAME')
     else:
       shortcut = inputs
-    x = tf.nn.relu(self.bn1(self.conv1(inputs), training=training))
-    x = tf.nn.relu(self.bn2(self.conv2(x), training=training))
-    x = self.bn3(self.conv3(x), training=training)
+    x = tf.nn.relu(conv_and_norm(self.conv1, self.bn1, inputs, training))
+    x = tf.nn.relu(conv_and_norm(self.conv2, self.bn2, x, training))
+    x = conv_and_norm(self.conv3, self.bn3, x, training)
     return tf.nn.relu(shortcut + x)

@@ -97,7 +97,9 @@ class Root(tf.keras.layers.Layer):
 
   def call(self, inputs, training=None):
     """[N, H, W, 3] -> [N, ceil(H / 2), ceil(W / 2), filters]."""
-    return tf.nn.relu(self.bn(self.conv(inputs), training=training))
+    return tf.nn.relu(
+      blocks.conv_and_norm(self.conv, self.bn, inputs, training)
+    )
 
 
 class Stage(tf.keras.layers.Layer):
@@ -270,7 +272,8 @@ def conv5_stage(
   """Builds conv5 alone, for a detector's second stage.
 
   Its variables have the names that they have in ResNet, so a checkpoint of a
-  whole network loads.
+  whole network loads. On the small maps of crops its 3x3 convolutions are
+  winograd.conv3x3.
 
   Args:
     depth: a key of UNITS.
@@ -299,6 +302,7 @@ def conv5_stage(
     batch_norm_epsilon,
     weight_decay if trainable else 0.0,
     freeze_batch_norm,
+    winograd=True,
   )
   channels = _filters(3, width) * blocks.EXPANSION
   stage = Stage('conv5', channels, _filters(4, width), plans, options)

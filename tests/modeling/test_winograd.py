@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from official_repro.modeling import blocks, winograd
+
+
+def both(height, width, batch=3, channels=5, filters=4):
+  rng = np.random.default_rng(height * 10 + width)
+  x = tf.constant(rng.normal(size=(batch, height, width, channels)), tf.float32)
+  k = tf.constant(rng.normal(size=(3, 3, channels, filters)), tf.float32)
+  return x, k
+
+
+def direct(x, k):
+  return tf.nn.conv2d(x, k, 1, 'SAME')
+
+
+@pytest.mark.parametrize(
+  'height, width', [(1, 1), (2, 7), (4, 4), (7, 7), (8, 5)]
+)
+def test_values_and_gradients_are_those_of_the_convolution(height, width):
+  x, k = both(height, width)
+  found = {}
+  for function in (direct, winograd.conv3x3):
+    with tf.GradientTape() as tape:
+      tape.watch([x, k])
+      y = function(x, k)
+      total = tf.reduce_sum(tf.sin(y))
+    found[function] = [y, *tape.gradient(total, [x, k])]
+  for a, b in zip(*found.values()):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_by_hand():
+  # One 1 in the middle of a 5 x 6 map: the kernel, turned around, about it.
+  x = np.zeros((1, 5, 6, 1), np.float32)
+  x[0, 2, 3] = 1
+  k = np.arange(9, dtype=np.float32).reshape(3, 3, 1, 1)
+  expected = np.zeros((5, 6))
+  expected[1:4, 2:5] = [[8, 7, 6], [5, 4, 3], [2, 1, 0]]
+  found = winograd.conv3x3(tf.constant(x), tf.constant(k))[0, ..., 0]
+  np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_error_is_small_beside_the_largest_value():
+  x, k = both(7, 7, batch=8, channels=256, filters=64)
+  exact = direct(tf.cast(x, tf.float64), tf.cast(k, tf.float64)).numpy()
+  error = np.abs(winograd.conv3x3(x, k) - exact).max()
+  assert error < 3e-5 * np.abs(exact).max()
+
+
+def test_batch_of_unknown_size_and_none():
+  x, k = both(7, 7)
+  graph = tf.function(
+    lambda x: winograd.conv3x3(x, k),
+    input_signature=[tf.TensorSpec([None, 7, 7, 5])],
+  )
+  np.testing.assert_allclose(graph(x), direct(x, k), rtol=1e-4, atol=1e-4)
+  assert graph(x[:0]).shape == (0, 7, 7, 4)
+
+
+def test_who_takes_it():
+  def takes(shape, dtype=tf.float32, **options):
+    layer = blocks.Conv2D(
+      2, 2, scope='s', winograd=True, **{'size': 3, **options}
+    )
+    graph = tf.function(layer).get_concrete_function(
+      tf.TensorSpec(shape, dtype)
+    )
+    return not any(
+      op.type in ('Conv2D', 'SpaceToBatchND')
+      for op in graph.graph.get_operations()
+    )
+
+  gpu = bool(tf.config.list_physical_devices('GPU'))
+  assert takes([None, 7, 7, 2]) != gpu
+  assert not takes([None, 9, 7, 2])  # too large
+  assert not takes([None, None, 7, 2])  # unknown
+  assert not takes([None, 7, 7, 2], size=1)
+  assert not takes([None, 7, 7, 2], rate=2)
+  assert not takes([None, 7, 7, 2], stride=2)

@@ -1,1 +1,1 @@
-"""DeepLab-ASPP-L on a pre-trained trunk (not built yet)."""
+"""DeepLab-ASPP-L on a pre-trained trunk."""

@@ -13,8 +13,6 @@ from official_repro.core import checkpoints
 from official_repro.core import config as config_lib
 from official_repro.data import hierarchy as hierarchy_lib
 
-OWN_RANGE = [-1, 1]
-
 
 def _anchors(config):
   return model_lib.AnchorOptions(
@@ -69,24 +67,15 @@ def model_metadata(
 
 
 def pixel_range(config: task_config.TaskConfig, model_dir=None) -> list:
-  """Returns what 0 and 255 become before the first convolution.
-
-  The configuration decides; else what the newest checkpoint of the run has
-  recorded; else what the one has that the run starts from; else [-1, 1].
+  """See checkpoints.pixel_range.
 
   Args:
     config: of the task.
     model_dir: folder of the run.
   """
-  if config.model.pixel_range:
-    return config.model.pixel_range
-  prefix = tf.train.latest_checkpoint(model_dir) if model_dir else None
-  if not prefix and config.init_checkpoint:
-    prefix = checkpoints.find(config.init_checkpoint)
-  if not prefix:
-    return OWN_RANGE
-  found = checkpoints.read_metadata(checkpoints.open_reader(prefix))
-  return found.get('pixel_range', OWN_RANGE)
+  return checkpoints.pixel_range(
+    config.model.pixel_range, model_dir, config.init_checkpoint
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +107,7 @@ def load_trained(model_dir: str) -> TrainedDetector:
   Raises:
     ValueError: a file is missing or does not fit the others.
   """
-  config = _read_config(model_dir)
+  config = config_lib.read_task(model_dir, task_config.TaskConfig())
   prefix = checkpoints.find(model_dir)
   path = os.path.join(model_dir, 'labels.tsv')
   hierarchy = hierarchy_lib.Hierarchy.load(path)
@@ -135,17 +124,3 @@ def load_trained(model_dir: str) -> TrainedDetector:
   )
   data = config.validation_data
   return TrainedDetector(model, labels, data.min_side, data.max_side, prefix)
-
-
-def _read_config(model_dir):
-  path = os.path.join(model_dir, 'params.yaml')
-  if not os.path.exists(path):
-    raise ValueError(
-      f'Folder --model_dir {model_dir!r} has no params.yaml; name the folder '
-      'of a training run.'
-    )
-  with open(path, encoding='utf-8') as f:
-    values = config_lib.parse_yaml(f.read(), path)
-  return config_lib.override(
-    task_config.TaskConfig(), values.get('task', {}), path
-  )

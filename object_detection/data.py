@@ -12,15 +12,11 @@ resized picture.
 
 from typing import Optional
 
-import numpy as np
 import tensorflow as tf
 
 from object_detection import boxes as boxes_lib
 from object_detection import input_images, record_parser
-from official_repro.data import manifest, pipeline
-
-# Bytes of a source id in a batch: numbers, as strings do not go to a GPU.
-SOURCE_ID_BYTES = 256
+from official_repro.data import batching, images, manifest, pipeline
 
 
 def make_dataset(
@@ -73,7 +69,7 @@ def make_dataset(
       original_size: int32 [B, 2], in evaluation, height and width in the file.
       is_crowd: bool [B, G], in evaluation.
       area: float32 [B, G], in evaluation, square pixels of the original.
-      source_id: uint8 [B, SOURCE_ID_BYTES], in evaluation, see text_of.
+      source_id: uint8 [B, 256], in evaluation, see batching.text_of.
 
   Raises:
     ValueError: an argument outside its range, or no such split.
@@ -93,7 +89,7 @@ def make_dataset(
 
   def row(chance, record):
     example = parser.parse(record, keep_crowds=crowds or not training)
-    original = input_images.decode(example['encoded'])
+    original = images.decode(example['encoded'])
     image = input_images.resize(original, min_side, max_side)
     size = tf.shape(image)[:2]
     boxes = _in_pixels(example['boxes'], size)
@@ -103,7 +99,7 @@ def make_dataset(
     else:
       more = _truth(example, tf.shape(original)[:2], max_boxes)
     if not pad_multiple:
-      image = input_images.pad_to(image, max_side, max_side)
+      image = batching.pad_to(image, max_side, max_side)
       image = tf.ensure_shape(image, [max_side, max_side, 3])
     return {
       'image': image,
@@ -117,11 +113,6 @@ def make_dataset(
   rows = records.map(row, num_parallel_calls=tf.data.AUTOTUNE)
   batches = _batched(rows, batch_size, training, pad_multiple)
   return batches.prefetch(tf.data.AUTOTUNE).with_options(pipeline.options())
-
-
-def text_of(source_id) -> str:
-  """Returns the text of a row of `source_id`, uint8 [SOURCE_ID_BYTES]."""
-  return bytes(np.asarray(source_id)).rstrip(b'\0').decode()
 
 
 def _check(batch_size, min_side, max_side, pad_multiple, max_boxes):
@@ -164,22 +155,11 @@ def _seed(chance):
 
 def _truth(example, size, max_boxes):
   """What an evaluation needs beside the boxes of the resized picture."""
-  name = tf.io.decode_raw(
-    tf.reshape(example['source_id'], [1]),
-    tf.uint8,
-    fixed_length=SOURCE_ID_BYTES,
-  )
-  check = tf.debugging.Assert(
-    tf.strings.length(example['source_id']) <= SOURCE_ID_BYTES,
-    [f'A source id has more than {SOURCE_ID_BYTES} bytes', name],
-  )
-  with tf.control_dependencies([check]):
-    source_id = tf.identity(name[0])
   return {
     'original_size': size,
     'is_crowd': _pad(example['is_crowd'], max_boxes),
     'area': _pad(example['area'], max_boxes),
-    'source_id': source_id,
+    'source_id': batching.source_id_bytes(example['source_id']),
   }
 
 
@@ -198,19 +178,17 @@ def _batched(rows, batch_size, training, pad_multiple):
     batch_size,
     padding_values={
       **zeros,
-      'image': tf.constant(input_images.PADDING, tf.uint8),
+      'image': tf.constant(batching.PADDING, tf.uint8),
     },
     drop_remainder=training,
   )
 
   def rounded(batch):
     size = tf.shape(batch['image'])
-    height, width = (
-      input_images.round_up(size[i], pad_multiple) for i in (1, 2)
-    )
+    height, width = (batching.round_up(size[i], pad_multiple) for i in (1, 2))
     return {
       **batch,
-      'image': input_images.pad_to(batch['image'], height, width),
+      'image': batching.pad_to(batch['image'], height, width),
     }
 
   return batches.map(rounded, num_parallel_calls=tf.data.AUTOTUNE)

@@ -12,6 +12,8 @@ from typing import Optional
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from official_repro.core import drawing as core_drawing
+
 # Detections below this are not drawn.
 SHOWN_FROM = 0.5
 # Okabe and Ito's colours, told apart with any colour vision; without black.
@@ -25,7 +27,6 @@ _COLORS = (
   (204, 121, 167),
 )
 _DARK, _LIGHT = (20, 20, 20), (255, 255, 255)
-_GAP = 8
 # A small picture is enlarged so that names can be read.
 _LEAST_SIDE = 480
 
@@ -98,7 +99,7 @@ def sheet(pictures: Sequence[np.ndarray], cell: int = 360) -> np.ndarray:
   if not len(pictures):
     raise ValueError('sheet got no picture to draw.')
   columns = int(np.ceil(np.sqrt(len(pictures))))
-  return _grid(pictures, columns, cell)
+  return core_drawing.grid(pictures, columns, cell)
 
 
 def pair_sheet(pairs: Sequence[tuple], cell: int = 360) -> np.ndarray:
@@ -118,27 +119,7 @@ def pair_sheet(pairs: Sequence[tuple], cell: int = 360) -> np.ndarray:
     raise ValueError('pair_sheet got no picture to draw.')
   columns = 2 * max(1, int(np.ceil(np.sqrt(len(pairs) / 2))))
   pictures = [picture for pair in pairs for picture in pair]
-  return _grid(pictures, columns, cell, ('found', 'true'))
-
-
-def _grid(pictures, columns, cell, titles=()):
-  head = 20 if titles else 0
-  rows = -(-len(pictures) // columns)
-  step = cell + _GAP
-  size = (columns * step + _GAP, rows * (step + head) + _GAP)
-  page = Image.new('RGB', size, _LIGHT)
-  draw = ImageDraw.Draw(page)
-  for i, pixels in enumerate(pictures):
-    left = i % columns * step + _GAP
-    top = i // columns * (step + head) + _GAP
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((cell, cell), Image.Resampling.LANCZOS)
-    if titles:
-      place = (left + (cell - picture.width) // 2, top)
-      draw.text(place, titles[i % len(titles)], fill=_DARK, font=_font(14))
-    left += (cell - picture.width) // 2
-    page.paste(picture, (left, top + head))
-  return np.asarray(page)
+  return core_drawing.grid(pictures, columns, cell, ('found', 'true'))
 
 
 def _outline(draw, box, thick, color, size):

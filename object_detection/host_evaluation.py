@@ -8,7 +8,8 @@ import os
 
 import numpy as np
 
-from object_detection import coco_files, data, evaluate, label_space
+from object_detection import coco_files, evaluate, label_space
+from official_repro.data import batching
 
 METRICS = ('coco', 'voc')
 # Of the detector (see postprocess.detections) and of data.make_dataset.
@@ -50,7 +51,7 @@ class HostEvaluation:
       self._add_image({key: values[i] for key, values in batch.items()})
 
   def _add_image(self, row):
-    name = data.text_of(row['source_id'])
+    name = batching.text_of(row['source_id'])
     factor = row['original_size'] / row['image_size']
     factor = np.concatenate([factor, factor])
     valid, count = row['valid'], int(row['found_count'])

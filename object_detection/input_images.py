@@ -1,25 +1,15 @@
-"""Pictures as the detector wants them: decoded, resized, padded.
+"""Pictures as the detector wants them: resized, aspect kept.
 
-Grey pictures become RGB. Pixels stay bytes until they are on the device.
+Pixels stay bytes until they are on the device.
 """
 
 import tensorflow as tf
 
 from official_repro.data.images import CHANNELS
 
-# Near 0 in [-1, 1], which a convolution's own padding has.
-PADDING = 128
 # A picture that shrinks more than this is averaged, as plain bilinear
 # sampling would pass over pixels. (COCO's and VOC's pictures grow.)
 _AVERAGED_FROM = 2.0
-
-
-def decode(encoded) -> tf.Tensor:
-  """Decodes a picture file's bytes of any format: uint8 [H, W, 3]."""
-  image = tf.io.decode_image(
-    encoded, channels=CHANNELS, expand_animations=False
-  )
-  return tf.ensure_shape(image, [None, None, CHANNELS])
 
 
 def resized_size(size, min_side: int, max_side: int) -> tf.Tensor:
@@ -70,16 +60,3 @@ def resize(image, min_side: int, max_side: int) -> tf.Tensor:
 
   image = tf.cond(tf.reduce_all(old == new), lambda: image, resized)
   return tf.ensure_shape(image, [None, None, CHANNELS])
-
-
-def pad_to(images, height, width) -> tf.Tensor:
-  """Pads [..., H, W, 3] at the bottom and right with grey."""
-  missing = [height - tf.shape(images)[-3], width - tf.shape(images)[-2]]
-  before = [[0, 0]] * (images.shape.rank - 3)
-  paddings = [*before, [0, missing[0]], [0, missing[1]], [0, 0]]
-  return tf.pad(images, paddings, constant_values=PADDING)
-
-
-def round_up(size, multiple: int) -> tf.Tensor:
-  """Returns the next multiple that is not below an int tensor."""
-  return (size + multiple - 1) // multiple * multiple

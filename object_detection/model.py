@@ -18,10 +18,8 @@ Boxes are float32 [ymin, xmin, ymax, xmax] in pixels of the network's input.
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
-import numpy as np
 import tensorflow as tf
 
 from object_detection import anchors as anchors_lib
@@ -34,13 +32,11 @@ from object_detection import (
   sampling,
   targets,
 )
-from official_repro.modeling import resnet
+from official_repro.modeling import pixels, resnet
 
 STRIDE = 16
 # Any number but 0.
 _SECOND_SEED = 0x5EC07D
-
-PixelRange = tuple[Union[float, Sequence[float]], Union[float, Sequence[float]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +126,7 @@ class FasterRCNN(tf.keras.Model):
     batch_norm_momentum: float = 0.997,
     batch_norm_epsilon: float = 1e-5,
     shared_boxes: bool = False,
-    pixel_range: PixelRange = (-1, 1),
+    pixel_range: pixels.PixelRange = (-1, 1),
     anchors: Optional[AnchorOptions] = None,
     num_proposals: int = 300,
     crop: int = 14,
@@ -144,7 +140,7 @@ class FasterRCNN(tf.keras.Model):
     self._crop = crop
     self.num_boxes = 1 if shared_boxes else num_classes
     self.anchor_options = anchors or AnchorOptions()
-    self._pixels = _check_pixel_range(pixel_range)
+    self._pixels = pixels.PixelMap(pixel_range)
     # As text: Keras would turn a dict into a wrapper that is no JSON.
     self._metadata = json.dumps(
       {
@@ -152,7 +148,7 @@ class FasterRCNN(tf.keras.Model):
         'width': width,
         'stride_placement': stride_placement,
         'num_classes': num_classes,
-        'pixel_range': [np.asarray(p).tolist() for p in pixel_range],
+        'pixel_range': self._pixels.as_list(),
         'shared_boxes': shared_boxes,
         'crop': crop,
         'anchors': dataclasses.asdict(self.anchor_options),
@@ -201,10 +197,7 @@ class FasterRCNN(tf.keras.Model):
       features: [N, h, w, C], anchors: [A, 4] (not clipped), rpn_logits:
       [N, A, 2] (background, object) and rpn_codes: [N, A, 4], float32.
     """
-    if self._pixels is not None:
-      low, scale = self._pixels
-      images = low + (tf.cast(images, tf.float32) + 1) * scale
-    features = self.trunk(images, training=training)['conv4']
+    features = self.trunk(self._pixels(images), training=training)['conv4']
     logits, codes = self.rpn(features)
     options = self.anchor_options
     height, width = _size(features)
@@ -381,21 +374,3 @@ def _size(maps):
   """Height and width of [N, H, W, C]: ints where known, else tensors."""
   dynamic = tf.shape(maps)
   return tuple(maps.shape[i] or dynamic[i] for i in (1, 2))
-
-
-def _check_pixel_range(pixel_range):
-  """Returns None for [-1, 1], else (low, scale) of a map from [-1, 1]."""
-  low, high = (np.asarray(p, np.float64) for p in pixel_range)
-  if low.shape not in ((), (3,)) or high.shape not in ((), (3,)):
-    raise ValueError(
-      f'pixel_range is {pixel_range!r}; give what 0 and 255 become, each one '
-      'number or three.'
-    )
-  if np.any(high <= low):
-    raise ValueError(
-      f'pixel_range is {pixel_range!r}; what 255 becomes must lie above what 0 '
-      'becomes.'
-    )
-  if np.all(low == -1) and np.all(high == 1):
-    return None
-  return low.astype(np.float32), ((high - low) / 2).astype(np.float32)

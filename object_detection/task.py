@@ -3,11 +3,9 @@
 Shapes: B images of one replica, G object slots, T detections, K classes.
 """
 
-import os
 from typing import Any
 
 import tensorflow as tf
-from official.core import base_task
 
 from object_detection import (
   building,
@@ -19,29 +17,28 @@ from object_detection import (
   task_config,
 )
 from object_detection import model as model_lib
-from official_repro.core import checkpoints, optimizers
+from official_repro import record_task
+from official_repro.core import checkpoints
 from official_repro.data import images as images_lib
-from official_repro.data import manifest, pipeline
 
 LOSSES = ('rpn_objectness_loss', 'rpn_box_loss', 'class_loss', 'box_loss')
 
 
-class DetectionTask(base_task.Task):
+class DetectionTask(record_task.RecordTask):
   """Estimator-style task: model, inputs, losses, steps, metrics.
 
   Attributes:
-    seed: of record order, flips and sampling.
-    start_position: examples that an earlier part of the run has consumed.
     labels: label_space.LabelSpace.
+    hierarchy: that of the labels.
   """
 
   def __init__(
     self, params: task_config.TaskConfig, logging_dir=None, name=None
   ):
     super().__init__(params, logging_dir=logging_dir, name=name)
-    self.seed = 0
-    self.start_position = 0
-    self.labels = label_space.load(_dataset(params.train_data), params.classes)
+    dataset = record_task.load_dataset(params.train_data)
+    self.labels = label_space.load(dataset, params.classes)
+    self.hierarchy = self.labels.hierarchy
     self._pixel_range = building.pixel_range(params, logging_dir)
 
   @classmethod
@@ -58,29 +55,16 @@ class DetectionTask(base_task.Task):
         f'task.metric is {task.metric!r}; use one of '
         f'{", ".join(host_evaluation.METRICS)}.'
       )
-    train = _dataset(task.train_data)
-    validation = _dataset(task.validation_data)
-    if train.hierarchy.hash() != validation.hierarchy.hash():
-      raise ValueError(
-        f'Data folders {task.train_data.data_dir!r} and '
-        f'{task.validation_data.data_dir!r} have different labels.tsv.'
-      )
+    train, _ = record_task.load_datasets(task)
     classes = len(label_space.load(train, task.classes).names)
-    if task.model.num_classes not in (0, classes):
-      raise ValueError(
-        f'task.model.num_classes is {task.model.num_classes}, but the data '
-        f'({task.train_data.data_dir!r} and task.classes) has {classes} '
-        'categories; use 0 to take that number.'
-      )
-    return config.replace(task={'model': {'num_classes': classes}})
+    return record_task.with_classes(
+      config,
+      classes,
+      f'the data ({task.train_data.data_dir!r} and task.classes) has {classes} '
+      'categories',
+    )
 
   # --- what the runner asks for beside the Task interface -------------------
-
-  @classmethod
-  def train_records(cls, config) -> int:
-    """Returns the number of records of the training split."""
-    params = config.task.train_data
-    return _dataset(params).split(params.split).records
 
   def metadata(self) -> dict[str, Any]:
     """What travels with the weights and is checked when they are loaded."""
@@ -91,35 +75,9 @@ class DetectionTask(base_task.Task):
       'category_ids': [int(i) for i in self.labels.category_ids],
     }
 
-  def data_hash(self) -> str:
-    """Hash of the training data's manifest."""
-    return _dataset(self.task_config.train_data).manifest_hash
-
-  def write_assets(self, model_dir: str) -> None:
-    """Puts labels.tsv beside the checkpoints, for predict and export."""
-    self.labels.hierarchy.save(os.path.join(model_dir, 'labels.tsv'))
-
-  def record_ids(self, position: int) -> list[str]:
-    """Returns the record ids of the global batch that begins at `position`."""
-    params = self.task_config.train_data
-    return pipeline.record_ids(
-      params.data_dir,
-      params.split,
-      start_position=position,
-      count=params.global_batch_size,
-      seed=self.seed,
-      shuffle_group=params.shuffle_group,
-    )
-
-  def validation_batches(self) -> int:
-    """Returns the number of batches of one whole evaluation."""
-    params = self.task_config.validation_data
-    records = _dataset(params).split(params.split).records
-    return -(-records // params.global_batch_size)
-
   def input_sheets(self, count: int) -> dict[str, Any]:
     """Pictures as the network sees them, with their objects."""
-    batch = self._one_batch(self.task_config.train_data, count)
+    batch = self.one_batch(self.task_config.train_data, count)
     pictures = [
       drawing.draw_objects(
         drawing.without_padding(batch, i), *self._truth(batch, i)
@@ -130,7 +88,7 @@ class DetectionTask(base_task.Task):
 
   def prediction_sheets(self, model, count: int) -> dict[str, Any]:
     """Evaluation pictures: found objects on the left, true ones beside."""
-    batch = self._one_batch(self.task_config.validation_data, count)
+    batch = self.one_batch(self.task_config.validation_data, count)
     found = model.detect(
       images_lib.normalize(batch['image']), batch['image_size']
     )
@@ -152,10 +110,6 @@ class DetectionTask(base_task.Task):
       )
     return {'predictions': drawing.pair_sheet(pairs)}
 
-  def _one_batch(self, params, count):
-    batch = next(iter(self._inputs(params, count)))
-    return {k: v.numpy() for k, v in batch.items()}
-
   def _truth(self, batch, i):
     valid = batch['valid'][i]
     names = [self.labels.names[k - 1] for k in batch['classes'][i][valid]]
@@ -165,14 +119,6 @@ class DetectionTask(base_task.Task):
     return batch['boxes'][i][valid], names
 
   # --- Task interface -------------------------------------------------------
-
-  @classmethod
-  def create_optimizer(cls, optimizer_config, runtime_config=None, **_):
-    """See base class; float16 needs its loss scaled."""
-    optimizer = optimizers.build_optimizer(optimizer_config)
-    if runtime_config and runtime_config.mixed_precision == 'float16':
-      return tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
-    return optimizer
 
   def build_model(self) -> model_lib.FasterRCNN:
     """Returns the detector, built."""
@@ -214,13 +160,10 @@ class DetectionTask(base_task.Task):
     )
     print(loaded.report())
 
-  def build_inputs(self, params: task_config.DataConfig, input_context=None):
-    """See data.make_dataset."""
-    return self._inputs(params, params.global_batch_size, input_context)
-
-  def _inputs(self, params, batch_size, input_context=None):
+  def make_inputs(self, params, batch_size, input_context=None):
+    """See base class and data.make_dataset."""
     return data.make_dataset(
-      _dataset(params),
+      record_task.load_dataset(params),
       params.split,
       class_map=self.labels.class_map,
       batch_size=batch_size,
@@ -269,9 +212,8 @@ class DetectionTask(base_task.Task):
     Returns:
       {'loss': scalar}.
     """
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    scaling = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
-    with tf.GradientTape() as tape:
+
+    def forward():
       parts = model.losses_for(
         images_lib.normalize(inputs['image']),
         inputs['image_size'],
@@ -281,16 +223,9 @@ class DetectionTask(base_task.Task):
         seed=inputs['seed'],
         options=model_lib.Sampling(**self.task_config.sampling.as_dict()),
       )
-      loss = self.build_losses(None, parts, model.losses)
-      # The optimizer sums gradients over replicas; the loss is a mean.
-      scaled = loss / replicas
-      if scaling:
-        scaled = optimizer.get_scaled_loss(scaled)
-    variables = model.trainable_variables
-    gradients = tape.gradient(scaled, variables)
-    if scaling:
-      gradients = optimizer.get_unscaled_gradients(gradients)
-    optimizer.apply_gradients(zip(gradients, variables))
+      return self.build_losses(None, parts, model.losses), parts
+
+    loss, parts = record_task.descend(forward, model, optimizer)
     for metric in metrics or ():
       metric.update_state(parts[metric.name])
     return {self.loss: loss}
@@ -332,15 +267,3 @@ class DetectionTask(base_task.Task):
         self.logging_dir, self.task_config.validation_data.split
       )
     return values
-
-
-def _dataset(params):
-  """Loads the data folder of a DataConfig and checks its split."""
-  if not params.data_dir:
-    raise ValueError(
-      'Flag --data_dir is missing: name a folder with dataset.json, as '
-      'python -m official_repro.build_records writes it.'
-    )
-  dataset = manifest.Dataset.load(params.data_dir)
-  dataset.split(params.split)
-  return dataset

@@ -81,6 +81,7 @@ _FLAGS_OF = {
     'num_classes',
   ),
   'mini_coco': ('num_images', 'eval_images', 'seed', 'image_size'),
+  'mini_voc': ('num_images', 'eval_images', 'seed', 'image_size'),
   'csv': ('csv', 'labels', 'image_root', 'eval_fraction'),
   'imagenet_folder': (
     'image_root',
@@ -127,8 +128,8 @@ def _define_mini_jft():
   d.DEFINE_integer(
     'image_size',
     None,
-    'mini_*: side, of mini_coco the longer one, in pixels. Default: 72; of '
-    'mini_coco 160.',
+    'mini_*: side in pixels, of mini_coco and mini_voc the longer one. '
+    'Default: 72 for mini_jft, else 160.',
   )
   d.DEFINE_float('noise', 0.2, 'mini_jft: share of wrong labels.')
   d.DEFINE_float(
@@ -259,6 +260,15 @@ def _mini_coco(values):
   )
 
 
+def _mini_voc(values):
+  return sources.MiniVocSource(
+    values.num_images,
+    values.eval_images,
+    seed=values.seed,
+    size=values.image_size or 160,
+  )
+
+
 def _csv(values):
   return sources.CsvSource(
     _needed(values, 'csv', 'the table of the images'),
@@ -338,6 +348,7 @@ def _tfds(values):
 _MAKERS = {
   'mini_jft': _mini_jft,
   'mini_coco': _mini_coco,
+  'mini_voc': _mini_voc,
   'csv': _csv,
   'imagenet_folder': _imagenet_folder,
   'tencent_ml_images': _tencent,

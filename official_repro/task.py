@@ -7,29 +7,25 @@ import os
 from typing import Any, Optional
 
 import tensorflow as tf
-from official.core import base_task
 
-from official_repro import evaluate, losses, task_config
-from official_repro.core import checkpoints, drawing, optimizers
+from official_repro import evaluate, losses, record_task, task_config
+from official_repro.core import checkpoints, drawing
 from official_repro.data import hierarchy, pipeline, records
 from official_repro.data import images as images_lib
 from official_repro.modeling import classifier, sharded_dense
 
 
-class ClassificationTask(base_task.Task):
+class ClassificationTask(record_task.RecordTask):
   """Estimator-style task: model, inputs, losses, steps, metrics.
 
   Attributes:
-    seed: of record order and augmentation.
-    start_position: examples that an earlier part of the run has consumed.
+    hierarchy: the label space.
   """
 
   def __init__(
     self, params: task_config.TaskConfig, logging_dir=None, name=None
   ):
     super().__init__(params, logging_dir=logging_dir, name=name)
-    self.seed = 0
-    self.start_position = 0
     self.hierarchy = _load_hierarchy(params, logging_dir)
 
   @classmethod
@@ -45,8 +41,6 @@ class ClassificationTask(base_task.Task):
       raise ValueError(
         f'task.loss is {task.loss!r}; use per_label_logistic or softmax.'
       )
-    train = _dataset(task.train_data)
-    validation = _dataset(task.validation_data)
     if task.loss == 'softmax' and (
       task.train_data.confidence or task.positive_weight != 1
     ):
@@ -54,28 +48,15 @@ class ClassificationTask(base_task.Task):
         'task.train_data.confidence and task.positive_weight belong to the '
         'per_label_logistic loss, task.loss is softmax.'
       )
-    if train.hierarchy.hash() != validation.hierarchy.hash():
-      raise ValueError(
-        f'Data folders {task.train_data.data_dir!r} and '
-        f'{task.validation_data.data_dir!r} have different labels.tsv.'
-      )
+    train, _ = record_task.load_datasets(task)
     classes = train.hierarchy.num_classes
-    wanted = task.model.num_classes
-    if wanted not in (0, classes):
-      raise ValueError(
-        f'task.model.num_classes is {wanted}, but labels.tsv of '
-        f'{task.train_data.data_dir!r} has {classes} categories; use 0 to take '
-        'that number.'
-      )
-    return config.replace(task={'model': {'num_classes': classes}})
+    return record_task.with_classes(
+      config,
+      classes,
+      f'labels.tsv of {task.train_data.data_dir!r} has {classes} categories',
+    )
 
   # --- what the runner asks for beside the Task interface -------------------
-
-  @classmethod
-  def train_records(cls, config) -> int:
-    """Returns the number of records of the training split."""
-    data = config.task.train_data
-    return _dataset(data).split(data.split).records
 
   def metadata(self) -> dict[str, Any]:
     """What travels with the weights and is checked when they are loaded."""
@@ -89,49 +70,22 @@ class ClassificationTask(base_task.Task):
       'pixel_range': [-1, 1],
     }
 
-  def data_hash(self) -> str:
-    """Hash of the training data's manifest."""
-    return _dataset(self.task_config.train_data).manifest_hash
-
-  def write_assets(self, model_dir: str) -> None:
-    """Puts labels.tsv beside the checkpoints, for predict and export."""
-    self.hierarchy.save(os.path.join(model_dir, 'labels.tsv'))
-
-  def record_ids(self, position: int) -> list[str]:
-    """Returns the record ids of the global batch that begins at `position`."""
-    data = self.task_config.train_data
-    return pipeline.record_ids(
-      data.data_dir,
-      data.split,
-      start_position=position,
-      count=data.global_batch_size,
-      seed=self.seed,
-      shuffle_group=data.shuffle_group,
-    )
-
-  def validation_batches(self) -> int:
-    """Returns the number of batches of one whole evaluation."""
-    data = self.task_config.validation_data
-    return -(
-      -_dataset(data).split(data.split).records // data.global_batch_size
-    )
-
   def input_sheets(self, count: int) -> dict[str, Any]:
     """Pictures as the network sees them, with their labels."""
-    batch = next(iter(self._dataset(self.task_config.train_data, count)))
+    batch = self.one_batch(self.task_config.train_data, count)
     texts = [
       [self.hierarchy.names[i] for i in row if i >= 0]
-      for row in batch['label_ids'].numpy()
+      for row in batch['label_ids']
     ]
-    return {'inputs': drawing.label_sheet(batch['image'].numpy(), texts)}
+    return {'inputs': drawing.label_sheet(batch['image'], texts)}
 
   def prediction_sheets(self, model, count: int) -> dict[str, Any]:
     """Evaluation pictures with the model's five best labels."""
-    batch = next(iter(self._dataset(self.task_config.validation_data, count)))
+    batch = self.one_batch(self.task_config.validation_data, count)
     images = images_lib.normalize(batch['image'])
     scores = self.scores(model(images, training=False)['logits'])
     top = tf.math.top_k(scores, min(5, scores.shape[-1]))
-    true = [set(row) for row in batch['label_ids'].numpy()]
+    true = [set(row) for row in batch['label_ids']]
     texts = []
     for row, (values, ids) in enumerate(
       zip(top.values.numpy(), top.indices.numpy())
@@ -142,17 +96,9 @@ class ClassificationTask(base_task.Task):
           for v, i in zip(values, ids)
         ]
       )
-    return {'predictions': drawing.label_sheet(batch['image'].numpy(), texts)}
+    return {'predictions': drawing.label_sheet(batch['image'], texts)}
 
   # --- Task interface -------------------------------------------------------
-
-  @classmethod
-  def create_optimizer(cls, optimizer_config, runtime_config=None, **_):
-    """See base class; float16 needs its loss scaled."""
-    optimizer = optimizers.build_optimizer(optimizer_config)
-    if runtime_config and runtime_config.mixed_precision == 'float16':
-      return tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
-    return optimizer
 
   def build_model(self) -> tf.keras.Model:
     """Returns the classifier, built."""
@@ -208,26 +154,23 @@ class ClassificationTask(base_task.Task):
       variable.assign(values[variable.name.split(':')[0]])
     print(f'Loaded the head, cut anew into {model.head.num_shards} parts.')
 
-  def build_inputs(self, params: task_config.DataConfig, input_context=None):
-    """See pipeline.make_dataset."""
-    return self._dataset(params, params.global_batch_size, input_context)
-
-  def _dataset(self, data, batch_size, input_context=None):
+  def make_inputs(self, params, batch_size, input_context=None):
+    """See base class and pipeline.make_dataset."""
     return pipeline.make_dataset(
-      data.data_dir,
-      data.split,
+      params.data_dir,
+      params.split,
       batch_size=batch_size,
-      training=data.training,
-      resize=data.resize,
-      crop=data.crop,
+      training=params.training,
+      resize=params.resize,
+      crop=params.crop,
       seed=self.seed,
-      start_position=self.start_position if data.training else 0,
-      max_labels=data.max_labels,
-      labels=data.labels,
-      shuffle_group=data.shuffle_group,
+      start_position=self.start_position if params.training else 0,
+      max_labels=params.max_labels,
+      labels=params.labels,
+      shuffle_group=params.shuffle_group,
       input_context=input_context,
       with_source_id=False,  # strings do not travel to a GPU
-      with_confidence=data.confidence,
+      with_confidence=params.confidence,
     )
 
   def build_losses(
@@ -281,10 +224,9 @@ class ClassificationTask(base_task.Task):
     Returns:
       {'loss': scalar}.
     """
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    with tf.GradientTape() as tape:
-      images = images_lib.normalize(inputs['image'])
-      outputs = model(images, training=True)
+
+    def forward():
+      outputs = model(images_lib.normalize(inputs['image']), training=True)
       label_loss = self.build_losses(
         inputs['label_ids'],
         outputs['logits'],
@@ -293,15 +235,9 @@ class ClassificationTask(base_task.Task):
       loss = label_loss
       if model.losses:
         loss += tf.cast(tf.add_n(model.losses), tf.float32)
-      # The optimizer sums gradients over replicas; the loss is a mean.
-      scaled = loss / replicas
-      if isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
-        scaled = optimizer.get_scaled_loss(scaled)
-    variables = model.trainable_variables
-    gradients = tape.gradient(scaled, variables)
-    if isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
-      gradients = optimizer.get_unscaled_gradients(gradients)
-    optimizer.apply_gradients(zip(gradients, variables))
+      return loss, label_loss
+
+    loss, label_loss = record_task.descend(forward, model, optimizer)
     for metric in metrics or ():
       metric.update_state(label_loss)
     return {self.loss: loss}
@@ -343,18 +279,6 @@ class ClassificationTask(base_task.Task):
     """Returns {metric: float} over the whole split."""
     del global_step
     return aggregated_logs.result()
-
-
-def _dataset(data):
-  """Loads the data folder of a DataConfig and checks its split."""
-  if not data.data_dir:
-    raise ValueError(
-      'Flag --data_dir is missing: name a folder with dataset.json, as '
-      'python -m official_repro.build_records writes it.'
-    )
-  dataset = records.Dataset.load(data.data_dir)
-  dataset.split(data.split)
-  return dataset
 
 
 def _load_hierarchy(params, model_dir: Optional[str]):

@@ -73,17 +73,7 @@ def load(model_dir: str) -> TrainedClassifier:
   Raises:
     ValueError: a file is missing or does not fit the others.
   """
-  path = os.path.join(model_dir, 'params.yaml')
-  if not os.path.exists(path):
-    raise ValueError(
-      f'Folder --model_dir {model_dir!r} has no params.yaml; name the folder '
-      'of a training run.'
-    )
-  with open(path, encoding='utf-8') as f:
-    values = config_lib.parse_yaml(f.read(), path)
-  config = config_lib.override(
-    task_config.TaskConfig(), values.get('task', {}), path
-  )
+  config = config_lib.read_task(model_dir, task_config.TaskConfig())
   data = config.validation_data
   # The label space is read from model_dir; the data may be gone.
   config.train_data.data_dir = ''
@@ -96,7 +86,8 @@ def load(model_dir: str) -> TrainedClassifier:
   if lacking:
     raise ValueError(
       f'Checkpoint {prefix!r} lacks {len(lacking)} variables of the network '
-      f'in {path}, first {lacking[0]}; they are not of the same run.'
+      f'in params.yaml beside it, first {lacking[0]}; they are not of the same '
+      'run.'
     )
   return TrainedClassifier(
     model, task, task.hierarchy.names, data.resize, data.crop, prefix

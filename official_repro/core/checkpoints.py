@@ -147,6 +147,26 @@ def read_metadata(reader) -> dict[str, Any]:
   return json.loads(reader.get_tensor(_METADATA_KEY))
 
 
+def pixel_range(given: Sequence, model_dir: Optional[str], start: str) -> list:
+  """Returns what 0 and 255 become before the first convolution.
+
+  Args:
+    given: by the configuration; if empty, the newest checkpoint of the run
+      decides; else the one that the run starts from; else it is [-1, 1].
+    model_dir: folder of the run, if there is one.
+    start: --init_checkpoint, or empty.
+  """
+  own = [-1, 1]
+  if given:
+    return [*given]
+  prefix = tf.train.latest_checkpoint(model_dir) if model_dir else None
+  if not prefix and start:
+    prefix = find(start)
+  if not prefix:
+    return own
+  return read_metadata(open_reader(prefix)).get('pixel_range', own)
+
+
 def read_position(prefix: str) -> int:
   """Returns the number of examples that the checkpoint has consumed."""
   reader = open_reader(prefix)

@@ -7,6 +7,7 @@ The resolved whole is written to model_dir/params.yaml.
 import copy
 import dataclasses
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -184,12 +185,29 @@ def parse_yaml(text: str, where: str) -> Mapping[str, Any]:
 
 def _from_assignments(text, where):
   out = {}
-  for item in text.split(','):
+  for item in _split(text):
     key, sign, value = item.partition('=')
     if not sign:
       raise ValueError(f'{where} wants key=value, got {item!r}.')
-    out[key.strip()] = yaml.safe_load(value)
+    try:
+      out[key.strip()] = yaml.safe_load(value)
+    except yaml.YAMLError as e:
+      raise ValueError(
+        f'{where}: the value {value!r} of {key.strip()} is not valid YAML.'
+      ) from e
   return out
+
+
+def _split(text):
+  """Splits at the commas that stand in no list."""
+  parts, depth = [''], 0
+  for letter in text:
+    depth += (letter == '[') - (letter == ']')
+    if letter == ',' and depth <= 0:
+      parts.append('')
+    else:
+      parts[-1] += letter
+  return parts
 
 
 def _numbers(value):
@@ -266,6 +284,27 @@ def resolve(
   if flag_values:
     config = override(config, _nested(dict(flag_values)), 'the flags')
   return config
+
+
+def read_task(model_dir: str, task: base_config.Config) -> base_config.Config:
+  """Reads the task's fields from the params.yaml that a run has left.
+
+  Args:
+    model_dir: folder of the run.
+    task: a TaskConfig with its defaults.
+
+  Raises:
+    ValueError: there is no such file, or it is of another task.
+  """
+  path = os.path.join(model_dir, 'params.yaml')
+  if not os.path.exists(path):
+    raise ValueError(
+      f'Folder --model_dir {model_dir!r} has no params.yaml; name the folder '
+      'of a training run.'
+    )
+  with open(path, encoding='utf-8') as f:
+    values = parse_yaml(f.read(), path)
+  return override(task, values.get('task', {}), path)
 
 
 def save(config, path: str) -> None:

@@ -20,6 +20,7 @@ _RIGHT = (0, 110, 60)
 _MARGIN = 6
 _FONT_SIZE = 12
 _LINE = 16
+_GRID_GAP, _GRID_HEAD, _GRID_INK = 8, 20, (20, 20, 20)
 
 
 def label_sheet(
@@ -81,6 +82,70 @@ def label_sheet(
   return np.asarray(sheet)
 
 
+def grid(
+  pictures: Sequence[np.ndarray],
+  columns: int,
+  cell: int = 360,
+  titles: Sequence[str] = (),
+) -> np.ndarray:
+  """Puts pictures of any size into a grid, row by row.
+
+  Args:
+    pictures: N uint8 [H, W, 3], at least one.
+    columns: pictures in a row.
+    cell: side of a picture's square in pixels; larger ones are reduced.
+    titles: of the columns, written above each picture; empty: none.
+
+  Returns:
+    uint8 [H', W', 3].
+  """
+  head = _GRID_HEAD if titles else 0
+  rows = -(-len(pictures) // columns)
+  step = cell + _GRID_GAP
+  size = (columns * step + _GRID_GAP, rows * (step + head) + _GRID_GAP)
+  page = Image.new('RGB', size, _BACKGROUND)
+  draw = ImageDraw.Draw(page)
+  for i, pixels in enumerate(pictures):
+    left = i % columns * step + _GRID_GAP
+    top = i // columns * (step + head) + _GRID_GAP
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((cell, cell), Image.Resampling.LANCZOS)
+    left += (cell - picture.width) // 2
+    if titles:
+      text = titles[i % len(titles)]
+      draw.text((left, top), text, fill=_GRID_INK, font=_font(14))
+    page.paste(picture, (left, top + head))
+  return np.asarray(page)
+
+
+def legend(entries: Sequence[tuple[str, tuple]], width: int) -> np.ndarray:
+  """Writes names beside squares of their colours, line after line.
+
+  Args:
+    entries: (name, (r, g, b)).
+    width: of the picture in pixels; lines are broken between names.
+
+  Returns:
+    uint8 [H', width, 3].
+  """
+  font, square, step = _font(14), 14, 24
+  places, left, line = [], _GRID_GAP, 0
+  for name, _ in entries:
+    length = square + 4 + font.getlength(name) + 2 * _GRID_GAP
+    if left > _GRID_GAP and left + length > width:
+      left, line = _GRID_GAP, line + 1
+    places.append((left, _GRID_GAP + line * step))
+    left += length
+  height = (line + 1) * step + _GRID_GAP
+  page = Image.new('RGB', (width, height), _BACKGROUND)
+  draw = ImageDraw.Draw(page)
+  for (name, color), (left, top) in zip(entries, places):
+    place = (left, top, left + square, top + square)
+    draw.rectangle(place, fill=color, outline=_FAINT)
+    draw.text((left + square + 4, top), name, fill=_TEXT, font=font)
+  return np.asarray(page)
+
+
 def prediction_picture(
   image: np.ndarray,
   labels: Sequence[str],
@@ -137,9 +202,9 @@ def _bar(draw, place, width, label, score):
     draw.rectangle((left, bar_top, left + filled - 1, bar_bottom), fill=_BAR)
 
 
-@functools.lru_cache(maxsize=1)
-def _font():
-  return ImageFont.load_default(_FONT_SIZE)
+@functools.lru_cache(maxsize=4)
+def _font(size=_FONT_SIZE):
+  return ImageFont.load_default(size)
 
 
 def _fit(image, side):

@@ -55,6 +55,8 @@ class Trainer(base_trainer.Trainer):
       train_dataset=None if train else nothing,
       validation_dataset=None if evaluate else nothing,
     )
+    if train:
+      _make_slots(optimizer, model)
     self._checkpoint = tf.train.Checkpoint(
       global_step=self.global_step,
       model=model,
@@ -134,3 +136,15 @@ class Trainer(base_trainer.Trainer):
     """Returns the first step whose loss was not finite, or None."""
     step = int(self.first_bad_step.numpy())
     return None if step < 0 else step
+
+
+def _make_slots(optimizer, model):
+  """Makes the optimizer's variables now.
+
+  A step that makes variables would be traced twice, which takes a minute for a
+  large network.
+  """
+  make = getattr(optimizer, '_create_all_weights', None)
+  if make:
+    with tf.distribute.get_strategy().scope():
+      make(model.trainable_variables)

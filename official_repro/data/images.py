@@ -57,8 +57,8 @@ def _jpeg_shape(encoded) -> tf.Tensor:
   )
 
 
-def _decode(encoded) -> tf.Tensor:
-  """Decodes any format: uint8 [H, W, 3]."""
+def decode(encoded) -> tf.Tensor:
+  """Decodes a picture file's bytes of any format: uint8 [H, W, 3]."""
   image = tf.io.decode_image(
     encoded, channels=CHANNELS, expand_animations=False
   )
@@ -146,7 +146,7 @@ def crop_and_flip(encoded, draws, *, resize: int = 340, crop: int = 299):
   image = _choose(
     encoded,
     resize,
-    lambda: _resize_and_cut(_decode(encoded), offset, resize, crop),
+    lambda: _resize_and_cut(decode(encoded), offset, resize, crop),
     lambda shape, ratio: _decode_and_resize_window(
       encoded, shape, offset, resize, crop, ratio
     ),
@@ -204,7 +204,7 @@ def eval_image(encoded, *, resize: int = 340, crop: int = 299):
   image = _choose(
     encoded,
     resize,
-    lambda: _resize_and_cut(_decode(encoded), offset, resize, crop),
+    lambda: _resize_and_cut(decode(encoded), offset, resize, crop),
     jpeg,
   )
   return tf.ensure_shape(image, [crop, crop, CHANNELS])

@@ -65,15 +65,27 @@ def read_image(path: str) -> tuple[bytes, np.ndarray]:
   return encoded, np.asarray(picture)
 
 
-def output_names(paths: Sequence[str]) -> dict[str, str]:
-  """Maps each path to a file name of its own: cat.png, cat-2.png, ..."""
+def output_names(
+  paths: Sequence[str], beside: Sequence[str] = ()
+) -> dict[str, str]:
+  """Maps each path to a file name of its own: cat.png, cat-2.png, ...
+
+  Args:
+    paths: of pictures.
+    beside: endings of further files of each one, such as '-overlay.png' for
+      cat-overlay.png; these names are free too.
+  """
   names, taken = {}, set()
   for path in paths:
-    stem = os.path.splitext(os.path.basename(path))[0]
-    name, count = f'{stem}.png', 1
-    while name.lower() in taken:
+    stem = name = os.path.splitext(os.path.basename(path))[0]
+    count = 1
+    while not taken.isdisjoint(own := _files(name, beside)):
       count += 1
-      name = f'{stem}-{count}.png'
-    taken.add(name.lower())
-    names[path] = name
+      name = f'{stem}-{count}'
+    taken |= own
+    names[path] = f'{name}.png'
   return names
+
+
+def _files(name, beside):
+  return {f'{name}{ending}'.lower() for ending in ('.png', *beside)}

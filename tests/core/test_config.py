@@ -40,6 +40,7 @@ def test_preset_is_left_alone():
     ('{task: {model: 3}}', ['task.model', '3']),
     ('[1, 2]', ['mapping', '[1, 2]']),
     ('{a: [}', ['not valid YAML']),
+    ('task.model.depth=[1,2', ["'[1,2'", 'task.model.depth', 'not valid YAML']),
   ],
 )
 def test_wrong_override_is_one_clear_sentence(text, words):
@@ -49,6 +50,16 @@ def test_wrong_override_is_one_clear_sentence(text, words):
     assert word in str(e.value)
   assert '--params_override' in str(e.value)
   assert '\n' not in str(e.value)
+
+
+def test_assignments_may_hold_lists():
+  text = 'a.b=[[1,2],[3]],c=[x,y],d=e, f=1e-3'
+  assert config_lib.parse_yaml(text, 'here') == {
+    'a': {'b': [[1, 2], [3]]},
+    'c': ['x', 'y'],
+    'd': 'e',
+    'f': 0.001,
+  }
 
 
 def test_missing_config_file_is_named(tmp_path):

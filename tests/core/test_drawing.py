@@ -89,3 +89,26 @@ def test_bars_are_as_long_as_the_probabilities():
 def test_refuses(call, message):
   with pytest.raises(ValueError, match=message):
     call()
+
+
+def test_grid_is_filled_row_by_row():
+  page = drawing.grid(_images(3, side=40), columns=2, cell=40)
+  # 8 pixels around each of 2 x 2 squares.
+  assert page.shape == (2 * 48 + 8, 2 * 48 + 8, 3)
+  for i, image in enumerate(_images(3)):
+    found = page[28 + i // 2 * 48, 28 + i % 2 * 48]
+    np.testing.assert_array_equal(found, image[0, 0])
+  assert (page[56:, 56:] == 255).all()
+  titled = drawing.grid(_images(3, side=40), 2, 40, ['left', 'right'])
+  assert titled.shape == (2 * (48 + 20) + 8, 2 * 48 + 8, 3)
+  assert _ink(titled[8:24, 8:48]) and _ink(titled[76:92, 8:48])
+
+
+def test_legend_breaks_lines_where_names_do_not_fit():
+  entries = [('first', (200, 0, 0)), ('second', (0, 0, 200))]
+  wide = drawing.legend(entries, 400)
+  narrow = drawing.legend(entries, 60)
+  assert wide.shape == (32, 400, 3) and narrow.shape == (56, 60, 3)
+  assert narrow[15, 15].tolist() == [200, 0, 0]
+  assert narrow[39, 15].tolist() == [0, 0, 200]
+  assert drawing.legend([], 50).shape == (32, 50, 3)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from object_detection import data as data_lib
 from object_detection import input_images, label_space
-from official_repro.data import manifest, records, subsets
+from official_repro.data import batching, manifest, records, subsets
 from tests.object_detection import tiny
 
 BOX = (0.25, 0.5, 0.75, 1.0)
@@ -56,7 +56,7 @@ def batches(folder, count=None, **options):
 def by_id(folder, **options):
   rows = batches(folder, split='validation', **options)
   return {
-    data_lib.text_of(b['source_id'][0]): {k: v[0] for k, v in b.items()}
+    batching.text_of(b['source_id'][0]): {k: v[0] for k, v in b.items()}
     for b in rows
   }
 
@@ -161,8 +161,8 @@ def test_batch_is_padded_with_grey(folder, multiple, expected):
   )
   assert batch['image'].shape == (4, *expected, 3)
   for image, (height, width) in zip(batch['image'], batch['image_size']):
-    assert (image[height:] == input_images.PADDING).all()
-    assert (image[:, width:] == input_images.PADDING).all()
+    assert (image[height:] == batching.PADDING).all()
+    assert (image[:, width:] == batching.PADDING).all()
   if not multiple:
     spec = make(folder, pad_multiple=0, batch_size=2).element_spec
     assert spec['image'].shape == (2, 40, 40, 3)

@@ -16,7 +16,6 @@ from official_repro.core import flags as core_flags
 from tests.object_detection import tiny
 
 
-
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
   return tiny.build(tmp_path_factory.mktemp('data') / 'mini')

@@ -5,6 +5,7 @@ from official_repro.data.sources.csv_file import CsvSource
 from official_repro.data.sources.imagenet_folder import ImagenetFolderSource
 from official_repro.data.sources.mini_coco import MiniCocoSource
 from official_repro.data.sources.mini_jft import MiniJftSource
+from official_repro.data.sources.mini_voc import MiniVocSource
 from official_repro.data.sources.open_images import OpenImagesSource
 from official_repro.data.sources.source import (
   BadRecord,
@@ -24,6 +25,7 @@ __all__ = [
   'Item',
   'MiniCocoSource',
   'MiniJftSource',
+  'MiniVocSource',
   'OpenImagesSource',
   'Reader',
   'Source',

@@ -1,0 +1,185 @@
+"""What the task tells the runner, and one step taken apart."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab import guard, losses
+from deeplab import task as task_lib
+from official_repro.data import images as images_lib
+from tests.deeplab import folders, tiny
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  rows = tiny.rows()
+  return folders.write(
+    tmp_path_factory.mktemp('data'), train=rows, validation=rows
+  )
+
+
+def resolve(folder, override=''):
+  config = tiny.config_for(folder, override)
+  return task_lib.SegmentationTask.resolve(config)
+
+
+def first_batch(task):
+  return next(iter(task.build_inputs(task.task_config.train_data)))
+
+
+def test_number_of_classes_is_the_datas_and_the_background(folder):
+  assert resolve(folder).task.model.num_classes == 4
+  assert resolve(folder, 'task.model.num_classes=4').task.model.num_classes == 4
+  with pytest.raises(ValueError, match='num_classes is 3.* has 4 classes with'):
+    resolve(folder, 'task.model.num_classes=3')
+
+
+def test_crop_must_fit_the_output_stride(folder):
+  with pytest.raises(ValueError, match='train_data.crop_size is 40; .* 41'):
+    resolve(folder, 'task.train_data.crop_size=40')
+  with pytest.raises(ValueError, match='output stride 16, such as 33'):
+    resolve(
+      folder,
+      'task.validation_data.crop_size=41,task.model.output_stride=16',
+    )
+
+
+def test_other_labels_in_validation_are_told(folder, tmp_path):
+  other = folders.write(tmp_path, ('cat', 'cow'), validation=tiny.rows(1))
+  config = tiny.config_for(folder, **{'task.validation_data.data_dir': other})
+  with pytest.raises(ValueError, match=r'different labels\.tsv'):
+    task_lib.SegmentationTask.resolve(config)
+
+
+def test_metadata_is_that_of_the_model(folder):
+  task = tiny.make(folder, override='task.model.rates=[2,4]')
+  metadata = task.metadata()
+  own = task.build_model().metadata()
+  assert {k: metadata[k] for k in own} == own
+  assert metadata['rates'] == [2, 4]
+  assert metadata['label_space'] == task.labels.hierarchy.hash()
+
+
+def test_record_ids_are_those_of_the_batch(folder):
+  task = tiny.make(folder, **{'task.train_data.global_batch_size': 5})
+  assert sorted(task.record_ids(0)) == sorted(task.record_ids(5)) == [*'01234']
+  assert task.validation_batches() == 3
+
+
+@pytest.mark.parametrize('full_size', [False, True])
+def test_loss_of_a_step_is_that_of_pixels_and_weights(folder, full_size):
+  task = tiny.make(
+    folder,
+    override=f'task.weight_decay=0.5,task.full_size_loss={full_size}'.lower(),
+  )
+  tf.keras.utils.set_random_seed(1)
+  model = task.build_model()
+  batch = first_batch(task)
+  own = losses.segmentation_loss(
+    logits=model(images_lib.normalize(batch['image']), training=True),
+    labels=batch['mask'],
+    full_size=full_size,
+  )
+  kernels = [v for v in model.trainable_variables if 'kernel' in v.name]
+  decay = 0.5 * sum(float(tf.nn.l2_loss(v)) for v in kernels)
+  metrics = task.build_metrics()
+  found = task.train_step(
+    batch, model, tf.keras.optimizers.legacy.SGD(0.0), metrics
+  )
+  assert float(found['loss']) == pytest.approx(float(own) + decay, rel=1e-5)
+  assert float(metrics[0].result()) == pytest.approx(float(own), rel=1e-5)
+
+
+def test_x10_head_moves_ten_and_twenty_times_as_far(folder):
+  def step(preset):
+    task = tiny.make(
+      folder, preset=preset, override='task.weight_decay=0.5,task.freeze=none'
+    )
+    config = tiny.config_for(folder, preset=preset).trainer.optimizer_config
+    optimizer = task.create_optimizer(config)
+    tf.keras.utils.set_random_seed(1)
+    model = task.build_model()
+    for bias in model.head.biases:
+      bias.assign(tf.random.normal(bias.shape))
+    before = {v.name: v.numpy() for v in model.trainable_variables}
+    batch = {k: v[:2] for k, v in first_batch(task).items()}
+    task.train_step(batch, model, optimizer)
+    return {
+      v.name: v.numpy() - before[v.name] for v in model.trainable_variables
+    }
+
+  plain, faster = step('voc2012_resnet101'), step('voc2012_resnet101_x10head')
+  for name, value in plain.items():
+    factor = 1 if not name.startswith('head/') else 20 if 'bias' in name else 10
+    np.testing.assert_allclose(
+      faster[name], factor * value, rtol=0.02, atol=2e-7, err_msg=name
+    )
+    assert value.any(), name
+
+
+def test_picture_without_a_label_is_no_loss_and_no_gradient(tmp_path):
+  nothing = np.full((20, 20), 255, np.uint8)
+  rows = [folders.example(str(i), nothing, seed=i) for i in range(2)]
+  task = tiny.make(folders.write(tmp_path, train=rows, validation=rows))
+  model = task.build_model()
+  before = [v.numpy() for v in model.variables]
+  found = task.train_step(
+    first_batch(task), model, tf.keras.optimizers.legacy.SGD(1.0)
+  )
+  assert float(found['loss']) == 0
+  for variable, old in zip(model.variables, before):
+    np.testing.assert_array_equal(variable, old)
+
+
+def test_evaluation_is_the_same_alone_and_in_batches(folder):
+  task = tiny.make(folder)
+  tf.keras.utils.set_random_seed(3)
+  model = task.build_model()
+  for kernel in model.head.kernels:
+    kernel.assign(tf.random.normal(kernel.shape))
+  alone = tiny.evaluate(task, model, batch_size=1)
+  assert 0 < alone['mIoU'] < 1
+  assert tiny.evaluate(task, model, batch_size=2) == alone
+  assert tiny.evaluate(task, model, batch_size=5) == alone
+
+
+def test_sheets_are_pictures(folder):
+  task = tiny.make(folder)
+  (inputs,) = task.input_sheets(3).values()
+  (found,) = task.prediction_sheets(task.build_model(), 3).values()
+  for sheet, columns in ((inputs, 2), (found, 3)):
+    assert sheet.dtype == np.uint8
+    assert sheet.shape[1] >= columns * 320
+    assert sheet.shape[0] >= 3 * 240
+
+
+def test_small_batches_with_free_batch_norm_are_told_once(folder, capsys):
+  free = 'task.model.freeze_batch_norm=false'
+
+  def told(override=free, **options):
+    task = tiny.make(folder, override=override, **options)
+    task.make_inputs = lambda *args: None
+    for _ in range(2):
+      task.build_inputs(task.task_config.train_data)
+      task.build_inputs(task.task_config.validation_data)
+    return capsys.readouterr().err
+
+  message = told()
+  assert message.count('Warning: batch norm') == 1
+  assert 'trained on 2 images a step, fewer than 16' in message
+  assert '--params_override=task.model.freeze_batch_norm=true' in message
+  assert not told('')
+  assert not told(free + ',task.freeze=conv5')
+  assert not told(**{'task.train_data.global_batch_size': 16})
+
+
+def test_guard_by_its_rule():
+  def told(batch_size, freeze_batch_norm=False, freeze='none'):
+    return guard.small_batch(
+      batch_size, freeze_batch_norm=freeze_batch_norm, freeze=freeze
+    )
+
+  assert told(15)
+  assert told(15, freeze='conv4')
+  assert not told(16)
+  assert not told(1, freeze_batch_norm=True)

@@ -1,0 +1,104 @@
+"""Whole runs on a tiny network: files, resume, frozen parts, checkpoints."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.deeplab import folders, photo, tiny
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+  return folders.write(
+    tmp_path_factory.mktemp('data'), train=tiny.rows(7), validation=tiny.rows()
+  )
+
+
+@pytest.fixture(scope='module')
+def classifier(tmp_path_factory):
+  return tiny.save_classifier(tmp_path_factory.mktemp('classifier'))
+
+
+def tensors(prefix):
+  reader = tf.train.load_checkpoint(str(prefix))
+  return {
+    k: reader.get_tensor(k)
+    for k in reader.get_variable_to_shape_map()
+    if k != '_CHECKPOINTABLE_OBJECT_GRAPH' and 'save_counter' not in k
+  }
+
+
+def tags(folder):
+  found = set()
+  for path in folder.glob('events*'):
+    for event in tf.compat.v1.train.summary_iterator(str(path)):
+      found |= {v.tag for v in event.summary.value}
+  return found
+
+
+def test_run_leaves_the_files_of_the_contract(data, classifier, tmp_path):
+  done = tiny.call(
+    'deeplab.train',
+    **tiny.train_options(data, tmp_path, init_checkpoint=classifier),
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'Loaded 85 variables' in done.stdout
+  assert '8 missing in the checkpoint' in done.stdout
+  assert 'head/rate_06/kernel' in done.stdout
+  assert 'Warning: batch norm' not in done.stderr
+  for name in ('params.yaml', 'run.json', 'labels.tsv', 'ckpt-4.index'):
+    assert (tmp_path / name).exists(), name
+  (line,) = (
+    json.loads(x) for x in (tmp_path / 'metrics.jsonl').read_text().splitlines()
+  )
+  assert (line['step'], line['examples_seen']) == (4, 8)
+  assert set(line['metrics']) == {'mIoU', 'pixel_accuracy'}
+  assert 0 <= line['metrics']['mIoU'] <= 1
+  table = (tmp_path / 'classes-validation.txt').read_text()
+  assert 'background' in table
+  assert 'bird' in table
+  assert {'inputs', 'segmentation_loss', 'learning_rate'} <= tags(
+    tmp_path / 'train'
+  )
+  assert {'predictions', 'mIoU'} <= tags(tmp_path / 'validation')
+
+
+def test_resumed_run_with_x10_head_equals_a_straight_one_bit_for_bit(
+  data, classifier, tmp_path
+):
+  options = {
+    'preset': 'voc2012_resnet101_x10head',
+    'task.init_checkpoint': classifier,
+  }
+  tiny.train(data, tmp_path / 'straight', steps=4, **options)
+  tiny.train(data, tmp_path / 'broken', steps=2, **options)
+  tiny.train(data, tmp_path / 'broken', steps=4, **options)
+  a, b = (tensors(tmp_path / run / 'ckpt-4') for run in ('straight', 'broken'))
+  assert set(a) == set(b)
+  for key, value in a.items():
+    np.testing.assert_array_equal(value, b[key], err_msg=key)
+  before = tensors(tmp_path / 'broken' / 'ckpt-2')
+  # The steps did something, and so did the momentum that was saved.
+  assert any(np.any(before[k] != a[k]) for k in a if 'SLOT' not in k)
+  momentum = [k for k in before if 'SLOT' in k and 'head' in k]
+  assert momentum
+  assert all(before[k].any() for k in momentum)
+
+
+def test_one_photo_is_learnt(tmp_path):
+  folder = photo.write(tmp_path / 'data', max_side=193)
+  found = tiny.train(
+    folder,
+    tmp_path / 'run',
+    steps=50,
+    mode='train_and_eval',
+    override=(
+      'task.model.width=0.25,task.full_size_loss=true,task.train_data.crop_size=193,'
+      'task.validation_data.crop_size=193,task.train_data.flip=false,'
+      'trainer.optimizer_config.learning_rate.cosine.decay_steps=50'
+    ),
+    **{'task.train_data.global_batch_size': 1},
+  )
+  assert found['mIoU'] >= 0.9

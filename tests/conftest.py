@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import pathlib
@@ -9,6 +10,14 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / 'shared'
+
+
+@pytest.fixture(scope='module', autouse=True)
+def few_objects_to_watch():
+  """Keeps garbage collection short: graphs of earlier modules live on."""
+  yield
+  gc.collect()
+  gc.freeze()
 
 
 def shared_path(*parts):

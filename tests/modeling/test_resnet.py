@@ -279,8 +279,8 @@ def test_frozen_batch_norm_is_batch_norm_by_its_averages(placement):
     return [*out.values(), *tape.gradient(total, variables)]
 
   for a, b in zip(run(frozen, training=True), run(plain, training=False)):
-    scale = np.abs(b).max()
-    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * scale)
+    # Rounding of activations of 100 and more shows in their sine.
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(b).max())
 
 
 def test_weight_decay_is_half_the_sum_of_squares_of_kernels_only():

@@ -76,13 +76,9 @@ def initialize(
     ValueError: the checkpoint is of another depth, width, stride placement or
       pixel range, or lacks variables of the trunk.
   """
-  prefix = checkpoints.find(path)
-  found = checkpoints.read_metadata(checkpoints.open_reader(prefix))
-  if not allow_partial:
-    checkpoints.check_metadata(found, model.metadata(), prefix)
-  return checkpoints.load_weights(
-    model.variables,
-    prefix,
+  return checkpoints.initialize(
+    model,
+    path,
     head_prefix=NEW_LAYERS,
     use_head=use_head,
     allow_partial=allow_partial,

@@ -6,8 +6,8 @@ classes with the background.
 
 import tensorflow as tf
 
-from deeplab import model
 from deeplab.label_space import IGNORE
+from official_repro.modeling import upsampling
 
 
 def segmentation_loss(
@@ -41,7 +41,7 @@ def segmentation_loss(
   logits = tf.cast(logits, tf.float32)
   if full_size:
     size = tf.shape(labels)
-    logits = model.upsample(logits, size[1], size[2], stride)
+    logits = upsampling.upsample(logits, size[1], size[2], stride)
   else:
     labels = labels[:, ::stride, ::stride]
   _check_sizes(logits, labels, stride)

@@ -4,11 +4,8 @@ The branches are 3x3 convolutions with bias, straight from conv5 to class maps,
 which are summed (Chen et al. 2016, "ASPP-L"; Sun et al. 2017): no batch norm,
 no 1x1, no image pooling, no decoder.
 
-Where cells lie: with a side of 8 * k + 1 pixels the cell i of the logits has
-its centre on pixel 8 * i, so 513 pixels have 65 cells, the first and the last
-of them on the first and the last pixel. Bilinear upsampling therefore aligns
-the corners, as DeepLab v2 and TF-slim's DeepLab do. Other sides are padded to
-the next such one before the network and cut after it.
+Where cells lie: see modeling.upsampling. Sides other than 8 * k + 1 pixels are
+padded to the next such one before the network and cut after it.
 
 Variables: those of resnet.ResNet, under the names that they have in a
 classifier, so that a classification checkpoint loads; and
@@ -24,7 +21,7 @@ from typing import Any
 import tensorflow as tf
 
 from official_repro.data import batching
-from official_repro.modeling import blocks, pixels, resnet
+from official_repro.modeling import blocks, pixels, resnet, upsampling
 
 RATES = (6, 12, 18, 24)
 _SIZE = 3
@@ -223,7 +220,7 @@ class DeepLab(tf.keras.Model):
     """
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     bottom, right = (
-      -(side - 1) % self.output_stride for side in (height, width)
+      upsampling.padding(side, self.output_stride) for side in (height, width)
     )
     images = tf.pad(
       images,
@@ -231,7 +228,7 @@ class DeepLab(tf.keras.Model):
       constant_values=_PADDING,
     )
     logits = self(images, training=False)
-    return upsample(logits, height, width, self.output_stride)
+    return upsampling.upsample(logits, height, width, self.output_stride)
 
   def probabilities(self, images):
     """[N, H, W, 3] in [-1, 1] -> float32 [N, H, W, K], sums 1."""
@@ -240,22 +237,6 @@ class DeepLab(tf.keras.Model):
   def labels(self, images):
     """[N, H, W, 3] in [-1, 1] -> uint8 [N, H, W], the likeliest classes."""
     return tf.cast(tf.argmax(self.full_logits(images), -1), tf.uint8)
-
-
-def upsample(maps, height, width, stride: int = 8):
-  """Upsamples maps bilinearly so that cell i is exact on pixel stride * i.
-
-  Args:
-    maps: [N, h, w, K].
-    height, width: of the result, int scalars; at most stride * (h - 1) + 1.
-    stride: pixels from one cell to the next.
-
-  Returns:
-    float32 [N, height, width, K].
-  """
-  size = (tf.shape(maps)[1:3] - 1) * stride + 1
-  full = tf.raw_ops.ResizeBilinear(images=maps, size=size, align_corners=True)
-  return full[:, :height, :width]
 
 
 def _add_shifted(maps, rate, axis):

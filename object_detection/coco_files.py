@@ -5,13 +5,28 @@ score}; a bbox is x, y, width, height in pixels of the original picture.
 """
 
 import collections
-import json
-import os
-import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 from pycocotools import mask as mask_lib
+
+from official_repro.data import coco_results
+from official_repro.data.coco_results import (
+  from_xywh,
+  image_id,
+  save_results,
+  to_xywh,
+)
+
+__all__ = [
+  'Annotations',
+  'encoded_mask',
+  'from_xywh',
+  'image_id',
+  'load_annotations',
+  'load_results',
+  'save_results',
+  'to_xywh',
+]
 
 _KEYS = ('image_id', 'category_id', 'bbox', 'area')
 
@@ -38,7 +53,7 @@ def load_annotations(path) -> Annotations:
     ValueError: it is no such file, or an annotation lacks a key or names an
       image or a category that the file does not have.
   """
-  data = _load(path)
+  data = coco_results.load_json(path)
   for key in ('images', 'categories', 'annotations'):
     if not isinstance(data, dict) or key not in data:
       raise ValueError(f'{path} has no {key!r}: it is no COCO annotation file.')
@@ -72,12 +87,7 @@ def load_results(path) -> list:
     FileNotFoundError: there is no such file.
     ValueError: it is no such file; names the first entry that is wrong.
   """
-  data = _load(path)
-  if not isinstance(data, list):
-    raise ValueError(
-      f'{path} is no COCO results file: a JSON list is expected, got a '
-      f'{type(data).__name__}.'
-    )
+  data = coco_results.load_list(path)
   needed = {'image_id', 'category_id', 'score'}
   for i, entry in enumerate(data):
     missing = needed - set(entry) if isinstance(entry, dict) else needed
@@ -85,30 +95,6 @@ def load_results(path) -> list:
       lack = ', '.join(sorted(missing)) or 'bbox or segmentation'
       raise ValueError(f'{path}: entry {i} has no {lack}.')
   return data
-
-
-def save_results(path, results) -> None:
-  """Writes a results file, whole or not at all.
-
-  Args:
-    path: of the file.
-    results: list of dicts as COCO has them.
-  """
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f'.{path.name}.tmp')
-  try:
-    with open(temporary, 'w', encoding='utf-8') as f:
-      json.dump(results, f, separators=(',', ':'), allow_nan=False)
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
-
-
-def image_id(source_id: str) -> Any:
-  """COCO's id of an image: the number that its source id is, else the text."""
-  is_number = source_id.isascii() and source_id.isdigit()
-  return int(source_id) if is_number else source_id
 
 
 def encoded_mask(segmentation, height, width) -> dict:
@@ -128,24 +114,3 @@ def encoded_mask(segmentation, height, width) -> dict:
   if isinstance(segmentation['counts'], list):
     return mask_lib.frPyObjects(segmentation, height, width)
   return segmentation
-
-
-def to_xywh(boxes) -> np.ndarray:
-  """Boxes [N, 4] ymin, xmin, ymax, xmax as float64 x, y, width, height."""
-  boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
-  ymin, xmin, ymax, xmax = boxes.T
-  return np.stack([xmin, ymin, xmax - xmin, ymax - ymin], 1)
-
-
-def from_xywh(boxes) -> np.ndarray:
-  """Boxes [N, 4] x, y, width, height as float64 ymin, xmin, ymax, xmax."""
-  x, y, width, height = np.asarray(boxes, np.float64).reshape(-1, 4).T
-  return np.stack([y, x, y + height, x + width], 1)
-
-
-def _load(path):
-  try:
-    with open(path, encoding='utf-8') as f:
-      return json.load(f)
-  except (UnicodeDecodeError, json.JSONDecodeError) as e:
-    raise ValueError(f'{path} is no JSON file: {e}.') from e

@@ -82,6 +82,7 @@ _FLAGS_OF = {
   ),
   'mini_coco': ('num_images', 'eval_images', 'seed', 'image_size'),
   'mini_voc': ('num_images', 'eval_images', 'seed', 'image_size'),
+  'mini_person': ('num_images', 'eval_images', 'seed', 'image_size'),
   'csv': ('csv', 'labels', 'image_root', 'eval_fraction'),
   'imagenet_folder': (
     'image_root',
@@ -128,8 +129,8 @@ def _define_mini_jft():
   d.DEFINE_integer(
     'image_size',
     None,
-    'mini_*: side in pixels, of mini_coco and mini_voc the longer one. '
-    'Default: 72 for mini_jft, else 160.',
+    'mini_*: side in pixels, of mini_coco, mini_voc and mini_person the longer '
+    'one. Default: 72 for mini_jft, 192 for mini_person, else 160.',
   )
   d.DEFINE_float('noise', 0.2, 'mini_jft: share of wrong labels.')
   d.DEFINE_float(
@@ -269,6 +270,15 @@ def _mini_voc(values):
   )
 
 
+def _mini_person(values):
+  return sources.MiniPersonSource(
+    values.num_images,
+    values.eval_images,
+    seed=values.seed,
+    size=values.image_size or 192,
+  )
+
+
 def _csv(values):
   return sources.CsvSource(
     _needed(values, 'csv', 'the table of the images'),
@@ -349,6 +359,7 @@ _MAKERS = {
   'mini_jft': _mini_jft,
   'mini_coco': _mini_coco,
   'mini_voc': _mini_voc,
+  'mini_person': _mini_person,
   'csv': _csv,
   'imagenet_folder': _imagenet_folder,
   'tencent_ml_images': _tencent,

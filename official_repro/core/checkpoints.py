@@ -15,6 +15,8 @@ from typing import Any, Optional
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from official_repro.core import averaging
+
 _GRAPH_KEY = '_CHECKPOINTABLE_OBJECT_GRAPH'
 _VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
 _METADATA_KEY = 'metadata/.ATTRIBUTES/py_state'
@@ -108,7 +110,7 @@ def open_reader(prefix: str):
     raise ValueError(f'Checkpoint {prefix!r} cannot be read: {text}') from e
 
 
-def weight_keys(reader) -> dict[str, str]:
+def weight_keys(reader, averaged: bool = False) -> dict[str, str]:
   """Maps variable names to checkpoint keys.
 
   Optimizer slots and counters are left out: only what hangs below `model`
@@ -116,6 +118,8 @@ def weight_keys(reader) -> dict[str, str]:
 
   Args:
     reader: tf.train.CheckpointReader of a TF2 checkpoint.
+    averaged: the keys of Polyak averages, where the checkpoint has them,
+      instead of those of the weights.
 
   Raises:
     ValueError: not a TF2 checkpoint.
@@ -137,7 +141,21 @@ def weight_keys(reader) -> dict[str, str]:
         continue
       keys[attribute.full_name.split(':')[0]] = key
   keys.pop('save_counter', None)
+  if averaged:
+    averages = _average_keys(graph)
+    keys = {name: averages.get(key, key) for name, key in keys.items()}
   return keys
+
+
+def _average_keys(graph):
+  """{key of a weight: key of its Polyak average}."""
+  key = lambda node: graph.nodes[node].attributes[0].checkpoint_key
+  return {
+    key(slot.original_variable_node_id): key(slot.slot_variable_node_id)
+    for node in graph.nodes
+    for slot in node.slot_variables
+    if slot.slot_name == averaging.SLOT
+  }
 
 
 def read_metadata(reader) -> dict[str, Any]:
@@ -192,6 +210,7 @@ def load_weights(
   head_prefix: str = 'fc/',
   use_head: bool = True,
   allow_partial: bool = False,
+  averaged: bool = False,
 ) -> Loaded:
   """Loads weights by variable name.
 
@@ -201,6 +220,7 @@ def load_weights(
     head_prefix: names that begin so belong to the head, which may differ.
     use_head: False leaves the head as initialised (another label space).
     allow_partial: also the trunk may differ.
+    averaged: take Polyak averages where the checkpoint has them.
 
   Returns:
     Loaded.
@@ -210,7 +230,7 @@ def load_weights(
   """
   prefix = find(path)
   reader = open_reader(prefix)
-  keys = weight_keys(reader)
+  keys = weight_keys(reader, averaged)
   shapes = reader.get_variable_to_shape_map()
   todo: list[tuple[tf.Variable, str]] = []
   missing, mismatched = [], []
@@ -232,6 +252,36 @@ def load_weights(
   for variable, key in todo:
     variable.assign(reader.get_tensor(key))
   return result
+
+
+def initialize(
+  model, path: str, *, head_prefix, use_head: bool, allow_partial: bool
+) -> Loaded:
+  """Loads what fits from a classifier or from a net of the model's own task.
+
+  Args:
+    model: has `variables` and `metadata()`.
+    path: see `find`.
+    head_prefix, use_head, allow_partial: see load_weights.
+
+  Returns:
+    The loading report.
+
+  Raises:
+    ValueError: the checkpoint is of another depth, width, stride placement or
+      pixel range, or lacks variables of the trunk.
+  """
+  prefix = find(path)
+  found = read_metadata(open_reader(prefix))
+  if not allow_partial:
+    check_metadata(found, model.metadata(), prefix)
+  return load_weights(
+    model.variables,
+    prefix,
+    head_prefix=head_prefix,
+    use_head=use_head,
+    allow_partial=allow_partial,
+  )
 
 
 def _check_trunk(result, head_prefix):

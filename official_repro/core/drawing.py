@@ -1,4 +1,4 @@
-"""Pictures for people: sheets of labelled images, predictions with bars.
+"""Pictures for people: sheets, predictions with bars, marks on a picture.
 
 Drawn with Pillow; no TensorFlow, no display.
 """
@@ -10,6 +10,17 @@ from typing import Optional
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+# Okabe and Ito's colours, told apart with any colour vision; without black.
+OKABE_ITO = {
+  'orange': (230, 159, 0),
+  'sky blue': (86, 180, 233),
+  'green': (0, 158, 115),
+  'yellow': (240, 228, 66),
+  'blue': (0, 114, 178),
+  'vermilion': (213, 94, 0),
+  'purple': (204, 121, 167),
+}
+DARK, LIGHT = (20, 20, 20), (255, 255, 255)
 _BACKGROUND = (255, 255, 255)
 _TEXT = (32, 32, 32)
 _FAINT = (110, 110, 110)
@@ -118,6 +129,26 @@ def grid(
   return np.asarray(page)
 
 
+def pair_sheet(pairs: Sequence[tuple], cell: int = 360) -> np.ndarray:
+  """A grid of pairs of pictures: what was found beside what is true.
+
+  Args:
+    pairs: N tuples of two uint8 [H, W, 3].
+    cell: as for `grid`.
+
+  Returns:
+    uint8 [H', W', 3], a line of text above each picture.
+
+  Raises:
+    ValueError: there is no pair.
+  """
+  if not pairs:
+    raise ValueError('pair_sheet got no picture to draw.')
+  columns = 2 * max(1, int(np.ceil(np.sqrt(len(pairs) / 2))))
+  pictures = [picture for pair in pairs for picture in pair]
+  return grid(pictures, columns, cell, ('found', 'true'))
+
+
 def legend(entries: Sequence[tuple[str, tuple]], width: int) -> np.ndarray:
   """Writes names beside squares of their colours, line after line.
 
@@ -189,6 +220,82 @@ def prediction_picture(
   return np.asarray(sheet)
 
 
+def enlarged(image: np.ndarray, least_side: int) -> tuple[Image.Image, float]:
+  """Makes a small picture large enough to draw on.
+
+  Args:
+    image: uint8 [H, W, 3].
+    least_side: of the picture's longer side, in pixels.
+
+  Returns:
+    A picture of its own and the factor, 1.0 for a larger one.
+  """
+  picture = Image.fromarray(np.asarray(image, np.uint8))
+  factor = max(1.0, least_side / max(picture.size))
+  if factor > 1:
+    size = tuple(max(1, round(n * factor)) for n in picture.size)
+    picture = picture.resize(size, Image.Resampling.BICUBIC)
+  return picture, factor
+
+
+def outline(draw: ImageDraw.ImageDraw, box, thick: int, color, size) -> None:
+  """Draws a box with a dark rim, so that it stands out from any picture.
+
+  Args:
+    draw: of the picture.
+    box: ymin, xmin, ymax, xmax in pixels, far edges exclusive.
+    thick: pixels of the coloured line.
+    color: (r, g, b).
+    size: (width, height) of the picture, at whose edge the box is cut.
+  """
+  ymin, xmin, ymax, xmax = np.round(box).astype(int).tolist()
+  xmin, ymin = max(0, xmin), max(0, ymin)
+  xmax = max(xmin + 1, min(size[0], xmax)) - 1
+  ymax = max(ymin + 1, min(size[1], ymax)) - 1
+  draw.rectangle((xmin, ymin, xmax, ymax), outline=DARK, width=thick + 2)
+  inner = (xmin + 1, ymin + 1, xmax - 1, ymax - 1)
+  if inner[2] > inner[0] and inner[3] > inner[1]:
+    draw.rectangle(inner, outline=color, width=thick)
+
+
+def tag(
+  draw: ImageDraw.ImageDraw, box, text: str, color, size, taken: list
+) -> None:
+  """Writes at a box's upper edge, or where it hides no other tag.
+
+  Args:
+    draw: of the picture.
+    box: ymin, xmin, ymax, xmax in pixels.
+    text: one line.
+    color: (r, g, b) of the ground; the ink is black or white.
+    size: (width, height) of the picture.
+    taken: places of the tags before; this one's is added.
+  """
+  font = _font(max(13, round(max(size) / 45)))
+  left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+  width, height = right - left + 8, bottom - top + 6
+  ymin, xmin, ymax, _ = np.round(box).astype(int).tolist()
+  x = int(np.clip(xmin, 0, max(0, size[0] - width)))
+  for y in (ymin - height, ymin, ymax - height, ymax, ymin + height):
+    y = int(np.clip(y, 0, max(0, size[1] - height)))
+    place = (x, y, x + width, y + height)
+    if not any(_overlap(place, other) for other in taken):
+      break
+  taken.append(place)
+  draw.rectangle(place, fill=color, outline=DARK)
+  draw.text((x + 4 - left, y + 3 - top), text, fill=_ink(color), font=font)
+
+
+def _overlap(a, b):
+  return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _ink(color):
+  """Black or white, whichever stands out."""
+  light = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
+  return DARK if light > 110 else LIGHT
+
+
 def _bar(draw, place, width, label, score):
   left, top = place
   number = f'{score:.3f}'
@@ -202,7 +309,7 @@ def _bar(draw, place, width, label, score):
     draw.rectangle((left, bar_top, left + filled - 1, bar_bottom), fill=_BAR)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _font(size=_FONT_SIZE):
   return ImageFont.load_default(size)
 

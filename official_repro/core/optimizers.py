@@ -1,8 +1,8 @@
 """Optimizers and learning rate schedules, on top of Model Garden's.
 
 The configuration is `official.modeling.optimization.OptimizationConfig` with
-three additions: the optimizer `rmsprop_tf1`, one number that scales a stepwise
-schedule, and learning rate multipliers for chosen variables.
+four additions: the optimizer `rmsprop_tf1`, one number that scales a stepwise
+schedule, learning rate multipliers for chosen variables, and Polyak averaging.
 """
 
 import dataclasses
@@ -13,69 +13,11 @@ import tensorflow as tf
 from official.modeling import optimization
 from official.modeling.hyperparams import base_config
 
+from official_repro.core import averaging
+from official_repro.core.rmsprop import TF1RMSprop
+
 GradsAndVars = list[tuple[tf.Tensor, tf.Variable]]
 Schedule = tf.keras.optimizers.schedules.LearningRateSchedule
-
-
-class TF1RMSprop(tf.keras.optimizers.legacy.RMSprop):
-  """RMSProp exactly as `tf.compat.v1.train.RMSPropOptimizer`.
-
-    rms <- rho * rms + (1 - rho) * g^2          (rms starts at ONE)
-    mom <- momentum * mom + lr * g / sqrt(rms + epsilon)
-    var <- var - mom
-
-  Keras' starts `rms` at zero, which with epsilon 1 makes the first steps about
-  a third longer, and without momentum puts epsilon outside the root.
-
-  Args:
-    learning_rate: number or schedule.
-    rho: decay of the mean square, in [0, 1) (TF1 calls it `decay`).
-    momentum: in [0, 1].
-    epsilon: inside the root, >= 0.
-    name: prefix of the operations.
-    **kwargs: `clipnorm`, `clipvalue`, `global_clipnorm`, `gradient_aggregator`,
-      `gradient_transformers` as in Keras.
-
-  Raises:
-    ValueError: rho, momentum or epsilon out of range.
-  """
-
-  def __init__(
-    self,
-    learning_rate: Union[float, Schedule] = 0.001,
-    rho: float = 0.9,
-    momentum: float = 0.9,
-    epsilon: float = 1.0,
-    name: str = 'RMSprop',
-    **kwargs,
-  ):
-    if not 0 <= rho < 1:
-      raise ValueError(f'rho of rmsprop_tf1 must be in [0, 1), got {rho}.')
-    if epsilon < 0:
-      raise ValueError(f'epsilon of rmsprop_tf1 must be >= 0, got {epsilon}.')
-    super().__init__(
-      learning_rate=learning_rate,
-      rho=rho,
-      momentum=momentum,
-      epsilon=epsilon,
-      name=name,
-      **kwargs,
-    )
-    # Keras reads 0 as "the default"; and its branch without momentum has
-    # another formula.
-    self.epsilon = epsilon
-    self._momentum = True
-
-  def _create_slots(self, var_list):
-    for var in var_list:
-      self.add_slot(var, 'rms', initializer='ones')
-      self.add_slot(var, 'momentum')
-
-  def get_config(self) -> dict[str, Any]:
-    """Returns the constructor's arguments, as Keras does."""
-    config = super().get_config()
-    del config['centered']
-    return config
 
 
 optimization.register_optimizer_cls('rmsprop_tf1', TF1RMSprop)
@@ -138,9 +80,12 @@ class GradientMultiplier(base_config.Config):
 
 @dataclasses.dataclass
 class OptimizationConfig(optimization.OptimizationConfig):
-  """Optimizer, schedule, warm-up, averaging (`ema`), gradient multipliers.
+  """Optimizer, schedule, warm-up, gradient multipliers, averaging.
 
   Clipping is a field of each optimizer, e.g. `optimizer.sgd.global_clipnorm`.
+
+  Attributes:
+    averaging_decay: of Polyak averaging, see averaging.wrap; 0 for none.
   """
 
   optimizer: OptimizerConfig = dataclasses.field(
@@ -150,6 +95,7 @@ class OptimizationConfig(optimization.OptimizationConfig):
   gradient_multipliers: list[GradientMultiplier] = dataclasses.field(
     default_factory=list
   )
+  averaging_decay: float = 0.0
 
   def learning_rate_key(self) -> str:
     """Returns the dotted key that holds the base learning rate.
@@ -254,31 +200,38 @@ def build_optimizer(
     config: with `optimizer.type` and `learning_rate.type` set.
 
   Returns:
-    A legacy Keras optimizer (`ExponentialMovingAverage` around it when
-    `config.ema` is set).
+    A legacy Keras optimizer, with averaging.wrap around it where wanted.
 
   Raises:
     ValueError: no, an unknown or an incomplete optimizer or schedule.
   """
   _chosen(config, 'optimizer')
   learning_rate = build_learning_rate(config)
+  _check_ema(config)
+  # As an option of the wrapper, which is the one that sees the gradients.
   transformers = None
-  if config.gradient_multipliers:
+  if config.gradient_multipliers or config.averaging_decay:
     config = config.replace()
-    transformers = _take_clipping(config) + [
-      gradient_multiplier(
-        {m.pattern: m.factor for m in config.gradient_multipliers}
-      )
-    ]
+    transformers = _take_clipping(config)
+  if config.gradient_multipliers:
+    factors = {m.pattern: m.factor for m in config.gradient_multipliers}
+    transformers = [*transformers, gradient_multiplier(factors)]
+  averaged = bool(config.averaging_decay)
   optimizer = optimization.OptimizerFactory(
     _factory_config(config)
-  ).build_optimizer(learning_rate, gradient_transformers=transformers)
+  ).build_optimizer(
+    learning_rate, gradient_transformers=None if averaged else transformers
+  )
   if not isinstance(optimizer, tf.keras.optimizers.legacy.Optimizer):
     raise ValueError(
       f'optimizer.type={config.optimizer.type} is not a legacy Keras '
       'optimizer: use rmsprop_tf1, sgd or adam.'
     )
-  return optimizer
+  if not averaged:
+    return optimizer
+  return averaging.wrap(
+    optimizer, config.averaging_decay, gradient_transformers=transformers
+  )
 
 
 def gradient_multiplier(
@@ -342,6 +295,15 @@ def _chosen(config, field):
   return one_of.get()
 
 
+def _check_ema(config):
+  """Model Garden's averaging is not what the trainer evaluates with."""
+  if config.ema is not None:
+    raise ValueError(
+      'Key ema of the optimizer_config is not used here: set averaging_decay '
+      'for the moving average of the weights.'
+    )
+
+
 def _stepwise(schedule):
   """Model Garden's form of a StepwiseLrConfig, with the values scaled."""
   boundaries, values = schedule.boundaries, schedule.values
@@ -382,8 +344,8 @@ def _take_clipping(config):
   chosen = config.optimizer.get()
   if chosen.clipnorm is not None or chosen.clipvalue is not None:
     raise ValueError(
-      'gradient_multipliers go with global_clipnorm only, got '
-      f'clipnorm={chosen.clipnorm}, clipvalue={chosen.clipvalue}.'
+      'gradient_multipliers and averaging_decay go with global_clipnorm only, '
+      f'got clipnorm={chosen.clipnorm}, clipvalue={chosen.clipvalue}.'
     )
   norm, chosen.global_clipnorm = chosen.global_clipnorm, None
   if norm is None:

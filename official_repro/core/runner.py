@@ -242,6 +242,7 @@ class _Run:
   def _stop_if_told(self):
     if self.signal():
       self.progress.end_line()
+      self.trainer.use_weights()
       step = int(self.trainer.global_step.numpy())
       path = self.manager.save(checkpoint_number=step, check_interval=False)
       observers.stop(step, path)
@@ -267,6 +268,7 @@ class _Run:
       self._write_sheets(
         'validation', self.task.prediction_sheets(self.trainer.model, pictures)
       )
+    self.trainer.use_weights()
     self.progress.restart()
 
   def _write_sheets(self, folder: str, sheets: Any):

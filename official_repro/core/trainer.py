@@ -11,7 +11,7 @@ from typing import Callable, Optional
 import tensorflow as tf
 from official.core import base_trainer
 
-from official_repro.core import checkpoints
+from official_repro.core import averaging, checkpoints
 
 
 class Trainer(base_trainer.Trainer):
@@ -55,8 +55,12 @@ class Trainer(base_trainer.Trainer):
       train_dataset=None if train else nothing,
       validation_dataset=None if evaluate else nothing,
     )
-    if train:
+    averages = averaging.is_averaging(optimizer)
+    if train or averages:
       _make_slots(optimizer, model)
+    self._swap = (
+      averaging.Swap(optimizer, model.trainable_variables) if averages else None
+    )
     self._checkpoint = tf.train.Checkpoint(
       global_step=self.global_step,
       model=model,
@@ -64,6 +68,27 @@ class Trainer(base_trainer.Trainer):
       position=self.position,
       metadata=checkpoints.Metadata(task.metadata()),
     )
+
+  def initialize(self):
+    """See base class; averages begin at the weights that were loaded."""
+    super().initialize()
+    if self._swap:
+      averaging.restart(self.optimizer, self.model.trainable_variables)
+
+  def eval_begin(self):
+    """See base class; the averaged weights are evaluated where there are any.
+
+    They stay in the model until use_weights is called, so that pictures can be
+    drawn with them, too.
+    """
+    super().eval_begin()
+    if self._swap:
+      self._swap.use_averages()
+
+  def use_weights(self) -> None:
+    """Puts the weights that are trained back; to be called before saving."""
+    if self._swap:
+      self._swap.use_weights()
 
   @property
   def batch_size(self) -> int:

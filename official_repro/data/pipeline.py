@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from official_repro.data import images, manifest, parsing, reading
 from official_repro.data import order as order_lib
+from official_repro.data import parts as parts_lib
 
 SHUFFLE_GROUP = 8192
 
@@ -35,8 +36,10 @@ def _shard_columns(split: manifest.Split):
   return paths, sizes, selections
 
 
-def _training_records(split, shuffle_group, seed, start, slice_of):
+def _training_records(split, shuffle_group, seed, start, slice_of, parts=None):
   """Dataset of (draws float32 [3], serialized example) from `start` on.
+
+  With parts: (draws, number of the part int64 [], serialized example).
 
   Args:
     split: what to read.
@@ -44,17 +47,23 @@ def _training_records(split, shuffle_group, seed, start, slice_of):
     seed: Python int.
     start: first position.
     slice_of: function from positions (int64 [n]) to bool [n], those to give.
+    parts: parts.Parts, where these are the examples.
   """
+  sizes = [shard.records for shard in split.shards]
   order = order_lib.TrainingOrder(
-    [shard.records for shard in split.shards], shuffle_group, seed
+    parts.sizes if parts else sizes, shuffle_group, seed
   )
   columns = _shard_columns(split)
+  table = parts.table() if parts else None
 
   def read_group(ordinal):
     group = order.group(ordinal)
     of_group = [tf.gather(column, group.shards) for column in columns]
     records = reading.read_shards(*of_group)
     sound = tf.not_equal(records, reading.HOLE)
+    if parts:
+      rows, numbers = table.of_group(group.shards, of_group[1])
+      sound = tf.gather(sound, rows)
     check = tf.debugging.Assert(
       tf.reduce_any(sound) | tf.equal(group.size, 0),
       ['No readable record in', of_group[0]],
@@ -64,12 +73,17 @@ def _training_records(split, shuffle_group, seed, start, slice_of):
     positions = group.first + tf.range(group.size)
     wanted = slice_of(positions) & (positions >= start)
     seeds = order_lib.augment_seeds(seed, tf.boolean_mask(positions, wanted))
-    return images.draw(seeds), tf.boolean_mask(indices, wanted), records
+    indices = tf.boolean_mask(indices, wanted)
+    if not parts:
+      return images.draw(seeds), indices, records
+    which = tf.gather(numbers, indices)
+    return images.draw(seeds), which, tf.gather(rows, indices), records
 
-  def one_by_one(draws, indices, records):
+  def one_by_one(*columns):
     # The group is captured, not sliced: its bytes are not copied once more.
-    rows = tf.data.Dataset.from_tensor_slices((draws, indices))
-    return rows.map(lambda draw, index: (draw, tf.gather(records, index)))
+    *columns, records = columns
+    rows = tf.data.Dataset.from_tensor_slices(tuple(columns))
+    return rows.map(lambda *row: (*row[:-1], tf.gather(records, row[-1])))
 
   with tf.device('CPU:0'):  # not every GPU sorts unsigned integers
     first = order.group_at(start)
@@ -87,8 +101,21 @@ def _evaluation_records(split, slice_of):
   return records.enumerate().filter(lambda number, _: slice_of(number))
 
 
-def _slicer(batch_size, start, context):
-  """This input pipeline's rows of every global batch, and its batch size."""
+def slicer(batch_size, start, context):
+  """Cuts one input pipeline's rows out of every global batch.
+
+  Args:
+    batch_size: GLOBAL.
+    start: position of the first row.
+    context: tf.distribute.InputContext.
+
+  Returns:
+    A function from positions, int64, to bool, those of this pipeline; and the
+    batch size of one replica.
+
+  Raises:
+    ValueError: the batch cannot be divided among the replicas.
+  """
   pipelines = context.num_input_pipelines
   if batch_size % context.num_replicas_in_sync or batch_size % pipelines:
     raise ValueError(
@@ -253,6 +280,7 @@ def serialized_records(
   start_position: int = 0,
   shuffle_group: int = SHUFFLE_GROUP,
   input_context: Optional[tf.distribute.InputContext] = None,
+  parts: Optional[parts_lib.Parts] = None,
 ) -> tuple[tf.data.Dataset, int]:
   """Makes the stream of records that any task's batches are cut from.
 
@@ -260,22 +288,25 @@ def serialized_records(
     source: the split.
     batch_size, training, seed, start_position, shuffle_group, input_context:
       as for `make_dataset`.
+    parts: training only: what the examples are, if not the records. Positions
+      and `shuffle_group` then count parts.
 
   Returns:
     Dataset of pairs, and the batch size of one replica. The second of a pair is
     the serialized example, string []. The first is, in training, float32 [3] of
     random numbers in [0, 1), a pure function of seed and position; else int64
-    [], the number of the record among the sound ones.
+    [], the number of the record among the sound ones. With parts there are
+    three: the number of the part, int64 [], is between the two.
 
   Raises:
     ValueError: the batch cannot be divided among the replicas.
   """
-  slice_of, batch_size = _slicer(
+  slice_of, batch_size = slicer(
     batch_size, start_position, input_context or tf.distribute.InputContext()
   )
   if training:
     records = _training_records(
-      source, shuffle_group, seed, start_position, slice_of
+      source, shuffle_group, seed, start_position, slice_of, parts
     )
   else:
     records = _evaluation_records(source, slice_of)
@@ -290,6 +321,7 @@ def record_ids(
   count: int,
   seed: int = 0,
   shuffle_group: int = SHUFFLE_GROUP,
+  parts: Optional[parts_lib.Parts] = None,
 ) -> list[str]:
   """Returns the source ids of the training records at some positions.
 
@@ -300,9 +332,11 @@ def record_ids(
     count: number of positions, e.g. the global batch size.
     seed: as given to `make_dataset`.
     shuffle_group: as given to `make_dataset`.
+    parts: as given to `serialized_records`.
 
   Returns:
-    list of `count` source ids, in the order of the global batch.
+    list of `count` source ids, in the order of the global batch; with parts
+    each has '#' and the part's number behind it.
 
   Raises:
     FileNotFoundError, ValueError: as `make_dataset`.
@@ -314,10 +348,12 @@ def record_ids(
     seed,
     start_position,
     lambda positions: tf.ones_like(positions, tf.bool),
+    parts,
   )
   feature = {'image/source_id': tf.io.FixedLenFeature([], tf.string)}
   ids = []
-  for _, record in records.take(count):
+  for _, *number, record in records.take(count):
     example = tf.io.parse_single_example(record, feature)
-    ids.append(example['image/source_id'].numpy().decode())
+    name = example['image/source_id'].numpy().decode()
+    ids.append('#'.join([name, *(str(n.numpy()) for n in number)]))
   return ids

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab import losses
-from deeplab import model as model_lib
+from official_repro.modeling import upsampling
 
 
 def loss(logits, labels, **options):
@@ -45,7 +45,7 @@ def test_labels_are_those_of_the_cells_centres():
 
 def test_full_size_is_the_loss_of_the_upsampled_logits():
   logits, labels = random_case()
-  full = model_lib.upsample(tf.constant(logits, tf.float32), 17, 25)
+  full = upsampling.upsample(tf.constant(logits, tf.float32), 17, 25)
   likely = np.asarray(tf.nn.log_softmax(full))
   kept = labels != 255
   rows = likely[kept]

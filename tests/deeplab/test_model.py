@@ -116,13 +116,6 @@ def test_cells_are_exact_on_every_eighth_pixel(net):
   np.testing.assert_allclose(full[:, 4::8, ::8], middle, atol=1e-6)
 
 
-def test_upsampling_by_hand():
-  maps = np.float32([[[[0.0], [8.0]], [[16.0], [24.0]]]])
-  found = model_lib.upsample(tf.constant(maps), 9, 6, 8)[0, ..., 0]
-  rows, columns = np.mgrid[:9, :6]
-  np.testing.assert_allclose(found, 2 * rows + columns, atol=1e-5)
-
-
 @pytest.mark.parametrize('size', [(1, 1), (20, 18), (26, 33)])
 def test_any_size_is_padded_with_grey(net, size):
   images = pictures(1, *size)

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from official.vision.losses import segmentation_losses
 
-from deeplab import losses, model
+from deeplab import losses
+from official_repro.modeling import upsampling
 
 CLASSES = 5
 
@@ -71,7 +72,7 @@ def test_full_size_is_theirs_on_logits_that_we_have_upsampled():
   logits, labels = case((3, 4), (17, 25))
   agree(
     lambda x: losses.segmentation_loss(logits=x, labels=labels, full_size=True),
-    lambda x: reference(model.upsample(x, 17, 25), labels, False),
+    lambda x: reference(upsampling.upsample(x, 17, 25), labels, False),
     logits,
   )
 

@@ -19,8 +19,10 @@ from official_repro.data.mini import scene as scene_lib
 SPLITS = ('train', 'validation')
 MAX_OBJECTS = 6
 NUM_JOINTS = len(figure.JOINT_NAMES)
+PERSON = taxonomy.SEGMENT_CLASSES.index('person') + 1
 
-# MiniJft draws its labels and pictures with 0 and 1 in this place.
+# MiniJft draws its labels and pictures with 0 and 1 in this place, MiniPerson
+# its pictures with 3.
 _PURPOSE = 2
 
 # People are the commonest class, as in COCO; the others are equally common.
@@ -105,6 +107,10 @@ class MiniCoco:
     ValueError: an argument is out of range.
   """
 
+  # What a subclass that draws other scenes has of its own, with `_groups`.
+  _purpose = _PURPOSE
+  _prefix = 'mini-coco'
+
   def __init__(
     self,
     seed: int = 0,
@@ -112,15 +118,16 @@ class MiniCoco:
     clutter: float = 0.5,
     crowds: float = 0.08,
   ):
+    who = type(self).__name__
     if not isinstance(seed, (int, np.integer)) or seed < 0:
-      raise ValueError(f'MiniCoco needs a seed of 0 or more, got {seed!r}.')
+      raise ValueError(f'{who} needs a seed of 0 or more, got {seed!r}.')
     if not isinstance(size, (int, np.integer)) or not 64 <= size <= 1024:
       raise ValueError(
-        f'MiniCoco needs a longer side of 64 to 1024 pixels, got size={size!r}.'
+        f'{who} needs a longer side of 64 to 1024 pixels, got size={size!r}.'
       )
     for name, value in (('clutter', clutter), ('crowds', crowds)):
       if not 0.0 <= value <= 1.0:
-        raise ValueError(f'MiniCoco needs {name} from 0 to 1, got {value!r}.')
+        raise ValueError(f'{who} needs {name} from 0 to 1, got {value!r}.')
     self.seed, self.size = int(seed), int(size)
     self.clutter, self.crowds = float(clutter), float(crowds)
     self.hierarchy = Hierarchy.flat(taxonomy.SEGMENT_CLASSES)
@@ -133,36 +140,40 @@ class MiniCoco:
     """
     if split not in SPLITS:
       raise ValueError(
-        f'MiniCoco has the splits {", ".join(SPLITS)}, got {split!r}.'
+        f'{type(self).__name__} has the splits {", ".join(SPLITS)}, got '
+        f'{split!r}.'
       )
     if i < 0:
-      raise ValueError(f'MiniCoco has images from 0 on, got index {i}.')
-    entropy = (self.seed, SPLITS.index(split), int(i), _PURPOSE)
+      raise ValueError(
+        f'{type(self).__name__} has images from 0 on, got index {i}.'
+      )
+    entropy = (self.seed, SPLITS.index(split), int(i), self._purpose)
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+    scene, placed = self._composed(rng)
+    return _annotated(scene, placed, f'{self._prefix}-{self.seed}-{split}-{i}')
+
+  def _composed(self, rng):
+    """A Scene and [(group, slice of its members in the scene)]."""
     height, width = _picture_size(rng, self.size)
     groups = self._groups(rng, height, width)
-    scene, placed = self._scene(rng, height, width, groups)
-    return _annotated(scene, placed, f'mini-coco-{self.seed}-{split}-{i}')
+    return self._scene(rng, height, width, groups)
 
   def _groups(self, rng, height, width):
     """The objects of a scene, and perhaps a crowd; far to near."""
     count = 1 + int(rng.choice(MAX_OBJECTS, p=_COUNT_SHARES))
-    groups = []
-    if rng.random() < self.crowds:
-      groups.append(_crowd(rng, height, width))
+    groups = self._crowds(rng, height, width)
+    place = functools.partial(
+      place_apart, rng, height, width, _LARGEST[count - 1]
+    )
     for _ in range(count):
-      label = _draw_label(rng)
-      item = _place_apart(
-        rng,
-        _draw_leaf(rng, label),
-        height,
-        width,
-        count,
-        [m for g in groups for m in g.members],
-      )
-      groups.append(_Group(label, (item,)))
-    # What stands lower in the picture is nearer.
-    return sorted(groups, key=lambda g: g.bottom)
+      add_object(groups, rng, _draw_label(rng), place)
+    return far_to_near(groups)
+
+  def _crowds(self, rng, height, width):
+    """The groups that a scene begins with: a crowd, or none."""
+    if rng.random() < self.crowds:
+      return [_crowd(rng, height, width)]
+    return []
 
   def _scene(self, rng, height, width, groups):
     """Adds clutter; leaves out the objects of which too little shows."""
@@ -214,11 +225,13 @@ def _leaves_of():
 
 
 def _draw_label(rng):
-  person = taxonomy.SEGMENT_CLASSES.index('person') + 1
-  if rng.random() < _PERSON_SHARE:
-    return person
+  return PERSON if rng.random() < _PERSON_SHARE else draw_thing_label(rng)
+
+
+def draw_thing_label(rng) -> int:
+  """A label other than a person's, all equally common."""
   label = int(rng.integers(1, len(taxonomy.SEGMENT_CLASSES)))
-  return label + (label >= person)
+  return label + (label >= PERSON)
 
 
 def _draw_leaf(rng, label):
@@ -236,13 +249,42 @@ def _picture_size(rng, size):
   return round(height), round(width)
 
 
-def _place_apart(rng, leaf, height, width, count, others):
+def add_object(groups, rng, label, place) -> None:
+  """Adds an object that has its own annotation to the groups of a scene.
+
+  Args:
+    groups: list of groups, far to near or not, in place.
+    rng: np.random.Generator.
+    label: its class, from 1.
+    place: function (leaf, SceneObjects there already) -> SceneObject.
+  """
+  others = [m for g in groups for m in g.members]
+  groups.append(_Group(label, (place(_draw_leaf(rng, label), others),)))
+
+
+def far_to_near(groups):
+  """Sorts groups: what stands lower in the picture is nearer."""
+  return sorted(groups, key=lambda g: g.bottom)
+
+
+def place_apart(rng, height, width, largest, leaf, others):
   """Places a leaf where it hides, or is hidden, by not too much.
 
   After some tries it takes the best place found.
+
+  Args:
+    rng: np.random.Generator.
+    height: of the picture.
+    width: of the picture.
+    largest: half extent, share of the shorter side.
+    leaf: Leaf to draw.
+    others: SceneObjects there already.
+
+  Returns:
+    SceneObject.
   """
   side = min(height, width)
-  low, high = np.log(_SMALLEST * side), np.log(_LARGEST[count - 1] * side)
+  low, high = np.log(_SMALLEST * side), np.log(largest * side)
   best, best_cover = None, 2.0
   for _ in range(_TRIES if others else 1):
     # Even in the logarithm: there are more small things than large ones.

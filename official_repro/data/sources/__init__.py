@@ -5,6 +5,7 @@ from official_repro.data.sources.csv_file import CsvSource
 from official_repro.data.sources.imagenet_folder import ImagenetFolderSource
 from official_repro.data.sources.mini_coco import MiniCocoSource
 from official_repro.data.sources.mini_jft import MiniJftSource
+from official_repro.data.sources.mini_person import MiniPersonSource
 from official_repro.data.sources.mini_voc import MiniVocSource
 from official_repro.data.sources.open_images import OpenImagesSource
 from official_repro.data.sources.source import (
@@ -25,6 +26,7 @@ __all__ = [
   'Item',
   'MiniCocoSource',
   'MiniJftSource',
+  'MiniPersonSource',
   'MiniVocSource',
   'OpenImagesSource',
   'Reader',

@@ -190,7 +190,8 @@ class PoseNet(tf.keras.Model):
     more = [
       upsampling.padding(images.shape[i] or size[i], STRIDE) for i in (1, 2)
     ]
-    if more != [0, 0]:
+    # A tensor may be anything; it cannot be asked while the graph is made.
+    if any(tf.is_tensor(n) or n for n in more):
       images = tf.pad(
         images,
         [[0, 0], [0, more[0]], [0, more[1]], [0, 0]],

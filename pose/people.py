@@ -9,6 +9,7 @@ import functools
 import os
 import sys
 import time
+import zipfile
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -121,7 +122,7 @@ def _cached(path, key):
     with np.load(path) as stored:
       if str(stored['key']) == key:
         return People(*(stored[name] for name in People._fields))
-  except (OSError, ValueError, KeyError, EOFError):
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
     pass  # a damaged one is made anew
   return None
 

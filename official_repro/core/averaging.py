@@ -18,9 +18,9 @@ def wrap(
 ) -> tf.keras.optimizers.legacy.Optimizer:
   """Returns an optimizer that also keeps averages.
 
-  average <- d * average + (1 - d) * weight after each step, with
-  d = min(decay, (1 + step) / (10 + step)), as tf.train.ExponentialMovingAverage
-  with `num_updates`, so that the first steps are soon forgotten.
+  average <- d * average + (1 - d) * weight after step n, counted from 0, with
+  d = min(decay, (1 + n) / (10 + n)), as tf.train.ExponentialMovingAverage with
+  num_updates = n, so that the first steps are soon forgotten.
 
   Args:
     optimizer: legacy Keras optimizer; its own clipping is not asked.
@@ -43,8 +43,9 @@ def wrap(
 
 
 def is_averaging(optimizer) -> bool:
-  """Whether the optimizer comes from `wrap`."""
-  return hasattr(optimizer, 'assign_average_vars')
+  """Whether the optimizer comes from `wrap`, maybe with a scaled loss."""
+  inner = getattr(optimizer, 'inner_optimizer', optimizer)
+  return hasattr(inner, 'assign_average_vars')
 
 
 def restart(optimizer, variables: Sequence[tf.Variable]) -> None:

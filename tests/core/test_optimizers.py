@@ -284,18 +284,7 @@ def test_resumed_run_is_bit_equal(kind, tmp_path):
   assert int(optimizer.iterations) == 8
 
 
-def test_moving_average_keeps_multipliers():
-  config = _config(
-    ema={'average_decay': 0.5, 'dynamic_decay': False},
-    gradient_multipliers=[{'pattern': 'v', 'factor': 4.0}],
-  )
-  optimizer = optimizers.build_optimizer(config)
-  model = tf.keras.Sequential(
-    [tf.keras.layers.Dense(1, use_bias=False, name='v')]
-  )
-  model.build([None, 1])
-  model.set_weights([np.zeros((1, 1))])
-  optimizer.shadow_copy(model)
-  weight = model.trainable_variables[0]
-  optimizer.apply_gradients([(tf.ones([1, 1]), weight)])
-  np.testing.assert_allclose(weight, [[-2.0]])  # .5 * 4
+def test_ema_of_model_garden_names_our_key():
+  config = _config(ema={'average_decay': 0.5})
+  with pytest.raises(ValueError, match=r'Key ema .* set averaging_decay'):
+    optimizers.build_optimizer(config)

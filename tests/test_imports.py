@@ -5,7 +5,7 @@ import graphlib
 import grimp
 import pytest
 
-PACKAGES = ('official_repro', 'object_detection', 'deeplab', 'pose')
+PACKAGES = ('official_repro', 'object_detection', 'deeplab', 'pose', 'cluster')
 
 
 def _order(graph):

@@ -1,0 +1,1 @@
+"""From one small description of a job to what a cluster runs."""

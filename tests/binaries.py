@@ -1,0 +1,87 @@
+"""Runs the binaries of the project: in this process, or in one of their own.
+
+A process of its own imports TensorFlow and converts all graph functions anew,
+which takes longer than a tiny run. So each binary has one test or two in a
+process of its own, for what only that can show: the exit code, nothing but the
+one line on stderr, signals. All else runs in this one.
+"""
+
+import contextlib
+import io
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import warnings
+
+from absl import app, flags, logging
+
+
+def command(module, *words, **options):
+  """Returns the command line of a binary."""
+  words = [*words, *(f'--{k}={v}' for k, v in options.items())]
+  return [sys.executable, '-m', module, *map(str, words)]
+
+
+def process(module, *words, **options):
+  """Runs a binary in a process of its own; returns the CompletedProcess."""
+  return subprocess.run(
+    command(module, *words, **options),
+    capture_output=True,
+    text=True,
+    check=False,
+    env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL='3'),
+  )
+
+
+def call(module, *words, **options):
+  """Runs a binary in this process; returns a CompletedProcess, too.
+
+  An error that the binary does not turn into an exit code, and which would
+  show its traceback, is raised.
+  """
+  arguments = command(module, *words, **options)
+  output, errors = io.StringIO(), io.StringIO()
+  code = 0
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(_everything_put_back())
+    stack.enter_context(contextlib.redirect_stdout(output))
+    stack.enter_context(contextlib.redirect_stderr(errors))
+    sys.argv = arguments[2:]
+    try:
+      runpy.run_module(module, run_name='__main__', alter_sys=True)
+    except SystemExit as e:
+      code = e.code or 0
+  return subprocess.CompletedProcess(
+    arguments, code, output.getvalue(), errors.getvalue()
+  )
+
+
+@contextlib.contextmanager
+def _everything_put_back():
+  """Undoes what a binary does to flags, signals and the log's level."""
+  app.define_help_flags()  # these are defined once and stay
+  values, argv, level = flags.FLAGS, sys.argv, logging.get_verbosity()
+  names = set(values)
+  handlers = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+  try:
+    with warnings.catch_warnings():
+      # The tests have imported the module that now runs as a program.
+      warnings.simplefilter('ignore', RuntimeWarning)
+      yield
+  finally:
+    for name in set(values) - names:
+      if _is_ours(values.find_module_defining_flag(name)):
+        delattr(values, name)
+    values.unparse_flags()
+    logging.set_verbosity(level)
+    sys.argv = argv
+    for number, handler in handlers.items():
+      signal.signal(number, handler)
+
+
+def _is_ours(module):
+  # Flags of a program are listed under its path; libraries keep theirs.
+  packages = ('official_repro', 'object_detection', 'deeplab', 'pose')
+  return module.endswith('.py') or module.split('.')[0] in packages

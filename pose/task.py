@@ -98,7 +98,7 @@ class PoseTask(record_task.RecordTask):
       drawing.crop_row(image, joints, joints[..., 2] > 0, maps)
       for image, joints, maps in zip(batch['image'], batch['joints'], disks)
     ]
-    return {'inputs': drawing.crop_sheet(rows)}
+    return {'inputs': drawing.crop_sheet(rows, ('crop', 'true', 'disks'))}
 
   def prediction_sheets(self, model, count: int) -> dict[str, Any]:
     """Evaluation crops with the joints and heatmaps that were found."""

@@ -87,11 +87,10 @@ def example(source_id, people=(), size=(64, 48), image=None, **fields):
     'keypoints': np.float32(joints / [height, width, 1]),
   }
   return examples.Example(
-    encoded=png(image),
     height=height,
     width=width,
     source_id=source_id,
-    **{**own, **fields},
+    **{'encoded': png(image), **own, **fields},
   )
 
 

@@ -55,10 +55,10 @@ def make(folder, logging_dir=None, **options):
   return task.PoseTask(config.task, logging_dir=logging_dir)
 
 
-def evaluate(task, model, batch_size=2):
-  """Metrics of the validation split, without a runner."""
-  state = None
-  for batch in task.make_inputs(task.task_config.validation_data, batch_size):
+def evaluate(task, model, batch_size=2, batches=None):
+  """Metrics of the validation split, or of its `batches`, without a runner."""
+  state, params = None, task.task_config.validation_data
+  for batch in batches or task.make_inputs(params, batch_size):
     logs = task.validation_step(batch, model)
     state = task.aggregate_logs(state, {k: (v,) for k, v in logs.items()})
   return task.reduce_aggregated_logs(state)

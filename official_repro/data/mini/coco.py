@@ -22,7 +22,7 @@ NUM_JOINTS = len(figure.JOINT_NAMES)
 PERSON = taxonomy.SEGMENT_CLASSES.index('person') + 1
 
 # MiniJft draws its labels and pictures with 0 and 1 in this place, MiniPerson
-# its pictures with 3.
+# its pictures with 3, MiniVoc with 4.
 _PURPOSE = 2
 
 # People are the commonest class, as in COCO; the others are equally common.
@@ -166,7 +166,7 @@ class MiniCoco:
       place_apart, rng, height, width, _LARGEST[count - 1]
     )
     for _ in range(count):
-      add_object(groups, rng, _draw_label(rng), place)
+      add_object(groups, rng, draw_label(rng), place)
     return far_to_near(groups)
 
   def _crowds(self, rng, height, width):
@@ -224,7 +224,8 @@ def _leaves_of():
   return found
 
 
-def _draw_label(rng):
+def draw_label(rng) -> int:
+  """A label: a person's now and then, else one of the others'."""
   return PERSON if rng.random() < _PERSON_SHARE else draw_thing_label(rng)
 
 
@@ -267,7 +268,7 @@ def far_to_near(groups):
   return sorted(groups, key=lambda g: g.bottom)
 
 
-def place_apart(rng, height, width, largest, leaf, others):
+def place_apart(rng, height, width, largest, leaf, others, smallest=_SMALLEST):
   """Places a leaf where it hides, or is hidden, by not too much.
 
   After some tries it takes the best place found.
@@ -284,7 +285,7 @@ def place_apart(rng, height, width, largest, leaf, others):
     SceneObject.
   """
   side = min(height, width)
-  low, high = np.log(_SMALLEST * side), np.log(largest * side)
+  low, high = np.log(smallest * side), np.log(largest * side)
   best, best_cover = None, 2.0
   for _ in range(_TRIES if others else 1):
     # Even in the logarithm: there are more small things than large ones.

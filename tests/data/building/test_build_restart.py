@@ -8,21 +8,18 @@ import pathlib
 import resource
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
 from official_repro.data import records
 from official_repro.data.building import build, shards, staging
+from tests import binaries
 from tests.data.fakes import FakeSource, good, names, read
 
-MINI = ['--source=mini_jft', '--num_images=3000', '--eval_images=0']
+BUILD_RECORDS = 'official_repro.build_records'
+MINI = ['--source=mini_jft', '--num_images=2000', '--eval_images=0']
 MINI += ['--image_size=32', '--num_shards=24']
-
-
-def command(*arguments):
-  return [sys.executable, '-m', 'official_repro.build_records', *arguments]
 
 
 def finished(folder):
@@ -37,7 +34,9 @@ def start_and_send(output, number, signal_number):
   """Starts a build and signals it once `number` shards are finished."""
   arguments = [*MINI, f'--output={output}']
   process = subprocess.Popen(
-    command(*arguments, '--processes=2'), stderr=subprocess.PIPE, text=True
+    binaries.command(BUILD_RECORDS, *arguments, '--processes=2'),
+    stderr=subprocess.PIPE,
+    text=True,
   )
   deadline = time.monotonic() + 120
   while len(finished(output)) < number and time.monotonic() < deadline:
@@ -51,8 +50,9 @@ def start_and_send(output, number, signal_number):
 @pytest.fixture(scope='module')
 def straight(tmp_path_factory):
   output = tmp_path_factory.mktemp('straight') / 'out'
-  done = command(*MINI, f'--output={output}')
-  subprocess.run(done, check=True, capture_output=True)
+  words = *MINI, f'--output={output}', '--processes=1'
+  done = binaries.call(BUILD_RECORDS, *words)
+  assert done.returncode == 0, done.stderr
   return records.Dataset.load(output).manifest_hash
 
 
@@ -73,9 +73,7 @@ def test_a_stopped_build_goes_on(tmp_path, number, straight):
     content = json.loads(path.with_suffix('.json').read_text())
     data = path.with_suffix('.tfrecord').read_bytes()
     assert hashlib.sha256(data).hexdigest() == content['sha256']
-  done = subprocess.run(
-    command(*arguments), capture_output=True, text=True, check=False
-  )
+  done = binaries.call(BUILD_RECORDS, *arguments, '--processes=1')
   assert done.returncode == 0, done.stderr
   assert f'{len(before)} shard(s) were finished before' in done.stdout
   for stem, inode in before.items():
@@ -171,7 +169,8 @@ def test_a_file_that_cannot_grow_through_the_binary(tmp_path):
 
   for processes in (1, 2):
     done = subprocess.run(
-      command(
+      binaries.command(
+        BUILD_RECORDS,
         '--source=mini_jft',
         f'--output={output}',
         '--num_images=1000',

@@ -138,7 +138,10 @@ def sheet(
     pictures += [
       _enlarged(colored(mask), Image.Resampling.NEAREST) for mask in masks
     ]
-  page = core_drawing.grid(pictures, columns, cell, _TITLES[:columns])
+  # About as wide as high.
+  aside = max(1, round(np.sqrt(len(rows) / columns)))
+  titles = _TITLES[:columns]
+  page = core_drawing.grid(pictures, columns * aside, cell, titles)
   if not len(names):
     return page
   values = {int(v) for _, *masks in rows for m in masks for v in np.unique(m)}

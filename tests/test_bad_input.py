@@ -20,8 +20,8 @@ def copy(data, tmp_path):
   return pathlib.Path(shutil.copytree(data, tmp_path / 'data'))
 
 
-def _fails(data, model_dir, *words, **options):
-  done = tiny.call('train', **tiny.train_options(data, model_dir, **options))
+def _fails(data, model_dir, *words, run=tiny.call, **options):
+  done = run('train', **tiny.train_options(data, model_dir, **options))
   assert done.returncode == 1, done.stderr
   errors = [x for x in done.stderr.splitlines() if x.startswith('Error: ')]
   assert len(errors) == 1
@@ -81,6 +81,7 @@ def test_label_id_out_of_range_names_the_record(copy, tmp_path):
     tmp_path / 'run',
     'the-odd-one',
     '9999',
+    run=tiny.process,
     override='task.train_data.split=odd',
   )
 

@@ -1,27 +1,16 @@
-import os
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
+from tests import binaries
 from tests.data.dedup.test_confirm import textured
 from tests.data.dedup.test_hashes import encode
 from tests.data.dedup.test_removing import ids_in, leaky, write_folder
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+DEDUP = 'official_repro.dedup'
 
 
-def run(*words, environment=None):
-  return subprocess.run(
-    [sys.executable, '-m', 'official_repro.dedup', *map(str, words)],
-    capture_output=True,
-    text=True,
-    check=False,
-    cwd=ROOT,
-    env={**os.environ, **(environment or {})},
-  )
+def run(*words):
+  return binaries.call(DEDUP, '--processes=1', *words)
 
 
 @pytest.fixture(scope='module')
@@ -32,7 +21,7 @@ def data(tmp_path_factory):
 def test_the_binary(data, tmp_path):
   out = tmp_path / 'out'
   words = (f'--data_dir={data}', f'--output={out}', '--against=validation')
-  done = run(*words)
+  done = binaries.process(DEDUP, *words)
   assert (done.returncode, done.stderr) == (0, '')
   assert 'train: 3 of 9 records dropped (33.33%)' in done.stdout
   assert 'Copies: 1 cropped, 1 mirrored, 1 same' in done.stdout
@@ -83,7 +72,6 @@ def test_confirmed_by_a_checkpoint(data, tmp_path):
     '--confirm=embedding',
     f'--checkpoint={run_dir}',
     '--min_score=0.9',
-    environment={'TF_CPP_MIN_LOG_LEVEL': '3'},
   )
   assert done.returncode == 0, done.stderr
   assert 'leak-half' not in ids_in(tmp_path / 'out')

@@ -192,7 +192,7 @@ def test_refuses_a_checkpoint_of_another_network(tmp_path):
 def test_binary_exit_codes_and_messages(run, photos, tmp_path):
   folder, _ = run
   options = {'model_dir': folder, 'output': tmp_path / 'out'}
-  done = tiny.call('predict', images=photos, **options)
+  done = tiny.process('predict', images=photos, **options)
   assert done.returncode == 0, done.stderr
   assert 'Labelled 4 pictures, skipped 1' in done.stdout
   assert 'broken.jpg: cannot be decoded' in done.stderr

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -13,15 +14,24 @@ import tensorflow as tf
 
 from official_repro import evaluate, experiments
 from official_repro import task as task_lib
+from official_repro.core import checkpoints, runner
 from official_repro.core import config as config_lib
 from official_repro.core import flags as core_flags
-from official_repro.core import runner
-from tests import tiny
+from tests import binaries, tiny
+from tests.conftest import optimize_graphs
 
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
   return tiny.build(tmp_path_factory.mktemp('data') / 'mini')
+
+
+@pytest.fixture(scope='module')
+def trained(data, tmp_path_factory):
+  """A run of two steps, not to be changed."""
+  folder = tmp_path_factory.mktemp('trained') / 'run'
+  _train(data, folder, steps=2)
+  return folder
 
 
 def _options(data, model_dir, steps=8, override='', mode='train', **flags):
@@ -63,9 +73,14 @@ def _lines(path):
 
 
 def test_run_leaves_the_files_of_the_contract(data, tmp_path):
-  done = tiny.call(
+  done = tiny.process(
     'train',
-    **tiny.train_options(data, tmp_path, mode='train_and_eval'),
+    **tiny.train_options(
+      data,
+      tmp_path,
+      mode='train_and_eval',
+      override='trainer.sample_pictures=4',
+    ),
   )
   assert done.returncode == 0, done.stderr
   for name in ('params.yaml', 'run.json', 'checkpoint', 'ckpt-8.index'):
@@ -92,20 +107,32 @@ def _event_tags(folder):
   return tags
 
 
+@pytest.fixture
+def as_in_a_process():
+  """Graphs of this process give the very numbers of a process of its own."""
+  optimize_graphs(True)
+  yield
+  optimize_graphs(False)
+
+
+@pytest.mark.usefixtures('as_in_a_process')
 def test_interrupted_run_equals_a_straight_one_bit_for_bit(data, tmp_path):
   straight, broken = tmp_path / 'straight', tmp_path / 'broken'
-  steps = 150
+  steps = 100
   override = 'trainer.checkpoint_interval=1000,trainer.steps_per_loop=4'
   options = {'steps': steps, 'override': override, 'mode': 'train'}
   _train(data, straight, **options)
-  command = tiny.command('train', **tiny.train_options(data, broken, **options))
+  words = tiny.train_options(data, broken, **options)
   process = subprocess.Popen(
-    command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    binaries.command('official_repro.train', **words),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
   )
   deadline = time.time() + 120
   while not (broken / 'ckpt-4.index').exists() and time.time() < deadline:
     time.sleep(0.02)
-  time.sleep(0.3)
+  time.sleep(0.1)
   process.send_signal(signal.SIGTERM)
   _, errors = process.communicate(timeout=120)
   assert process.returncode == 143, errors
@@ -114,7 +141,7 @@ def test_interrupted_run_equals_a_straight_one_bit_for_bit(data, tmp_path):
   assert 4 < step < steps
   last = errors.strip().splitlines()[-1]
   assert last.startswith(f'Stopped by SIGTERM at step {step}; saved {saved}')
-  again = subprocess.run(command, capture_output=True, text=True, check=False)
+  again = tiny.call('train', **words)
   assert again.returncode == 0, again.stderr
   assert f'Resuming from {saved}' in again.stdout
   _assert_equal(
@@ -142,23 +169,20 @@ def test_signal_during_an_evaluation_saves_too(data, tmp_path, monkeypatch):
   assert not (tmp_path / 'metrics.jsonl').exists()
 
 
-def test_confidence_and_positive_weight_reach_the_loss(data, tmp_path):
-  losses = {}
-  for weight in (1, 5):
-    _train(
-      data,
-      tmp_path / str(weight),
-      steps=2,
-      override=f'task.positive_weight={weight}',
-    )
-    (event,) = _scalars(tmp_path / str(weight) / 'train', 'label_loss')
-    losses[weight] = event
-  assert losses[5] > losses[1]
+def test_positive_weight_reaches_the_loss(data, trained, tmp_path):
+  _train(data, tmp_path, steps=2, override='task.positive_weight=5')
+  (one,) = _scalars(trained / 'train', 'label_loss')
+  (five,) = _scalars(tmp_path / 'train', 'label_loss')
+  assert five > one
+
+
+def test_confidence_reaches_the_data(data, tmp_path):
+  options = _options(data, tmp_path, override='task.train_data.confidence=true')
+  config = task_lib.ClassificationTask.resolve(options.config).task
+  task = task_lib.ClassificationTask(config)
   # Generated records carry no confidence: said, not passed over.
   with pytest.raises(tf.errors.InvalidArgumentError, match='confidence'):
-    _train(
-      data, tmp_path / 'c', override='task.train_data.confidence=true', steps=2
-    )
+    next(iter(task.build_inputs(config.train_data)))
 
 
 def _scalars(folder, tag):
@@ -178,16 +202,11 @@ def test_resume_never_and_must(data, tmp_path):
 
 
 def test_evaluation_repeats_the_number_of_training(data, tmp_path):
-  trained = _train(data, tmp_path, mode='train_and_eval')
-  evaluated = _train(data, tmp_path, mode='eval')
-  assert evaluated['mAP@100'] == pytest.approx(trained['mAP@100'], abs=1e-6)
-  assert len(_lines(tmp_path / 'metrics.jsonl')) == 2
-
-
-def test_continuous_evaluation_ends_with_the_training(data, tmp_path):
-  _train(data, tmp_path)
-  result = _train(data, tmp_path, mode='continuous_eval')
-  assert 0 <= result['mAP@100'] <= 1
+  trained = _train(data, tmp_path, steps=2, mode='train_and_eval')
+  for mode in ('eval', 'continuous_eval'):  # which ends with the training
+    evaluated = _train(data, tmp_path, steps=2, mode=mode)
+    assert evaluated['mAP@100'] == pytest.approx(trained['mAP@100'], abs=1e-6)
+  assert len(_lines(tmp_path / 'metrics.jsonl')) == 3
 
 
 def test_evaluation_without_checkpoint_is_refused(data, tmp_path):
@@ -212,20 +231,12 @@ def test_loss_that_is_not_finite_stops_with_step_and_records(data, tmp_path):
   assert not list(tmp_path.glob('ckpt-*'))
 
 
-def test_frozen_stages_do_not_move(data, tmp_path):
-  _train(data, tmp_path / 'a', steps=2)
-  before = _tensors(tmp_path / 'a' / 'ckpt-2')
-  _train(
-    data,
-    tmp_path / 'b',
-    steps=3,
-    **{
-      'task.init_checkpoint': str(tmp_path / 'a'),
-      'task.freeze': 'conv4',
-    },
-  )
-  after = _tensors(tmp_path / 'b' / 'ckpt-3')
-  by_name = _names(tmp_path / 'a' / 'ckpt-2'), _names(tmp_path / 'b' / 'ckpt-3')
+def test_frozen_stages_do_not_move(data, trained, tmp_path):
+  before = _tensors(trained / 'ckpt-2')
+  init = {'task.init_checkpoint': str(trained), 'task.freeze': 'conv4'}
+  _train(data, tmp_path, steps=2, **init)
+  after = _tensors(tmp_path / 'ckpt-2')
+  by_name = _names(trained / 'ckpt-2'), _names(tmp_path / 'ckpt-2')
   moved = {
     name
     for name, key in by_name[0].items()
@@ -236,23 +247,16 @@ def test_frozen_stages_do_not_move(data, tmp_path):
 
 
 def _names(prefix):
-  from official_repro.core import checkpoints
-
   return checkpoints.weight_keys(tf.train.load_checkpoint(str(prefix)))
 
 
-def test_checkpoint_of_another_depth_is_refused(data, tmp_path):
-  _train(data, tmp_path / 'a', steps=1)
+def test_checkpoint_of_another_depth_is_refused(data, trained, tmp_path):
+  other = 'task.model.depth=26'
+  init = {'task.init_checkpoint': str(trained)}
   with pytest.raises(ValueError, match='depth 14, the model has 26'):
-    _train(
-      data,
-      tmp_path / 'b',
-      steps=1,
-      override='task.model.depth=26',
-      **{'task.init_checkpoint': str(tmp_path / 'a')},
-    )
+    _train(data, tmp_path, override=other, **init)
   with pytest.raises(ValueError, match='depth 14, this run has 26'):
-    _train(data, tmp_path / 'a', steps=2, override='task.model.depth=26')
+    _train(data, trained, override=other)
 
 
 def test_parameter_servers_do_not_evaluate(data, tmp_path):
@@ -270,13 +274,14 @@ def test_mixed_precision_trains_and_keeps_float32_weights(data, tmp_path, kind):
   result = _train(
     data,
     tmp_path,
+    steps=2,
     mode='train_and_eval',
     override='trainer.validation_steps=1',
     **{'runtime.mixed_precision': kind},
   )
   assert np.isfinite(result['loss'])
   kernels = [
-    v for k, v in _tensors(tmp_path / 'ckpt-8').items() if 'kernel' in k
+    v for k, v in _tensors(tmp_path / 'ckpt-2').items() if 'kernel' in k
   ]
   assert kernels
   assert {v.dtype for v in kernels} == {np.dtype('float32')}
@@ -289,8 +294,6 @@ def test_missing_split_is_told_with_those_that_exist(data, tmp_path):
 
 
 def test_damaged_record_is_passed_over(data, tmp_path):
-  import shutil
-
   copy = tmp_path / 'data'
   shutil.copytree(data, copy)
   shard = next(pathlib.Path(copy).glob('train-00001*.tfrecord'))
@@ -302,32 +305,14 @@ def test_damaged_record_is_passed_over(data, tmp_path):
 
 
 def test_two_replicas_train_and_resume(data, tmp_path):
-  code = (
-    'import sys, tensorflow as tf\n'
-    'cpu = tf.config.list_physical_devices("CPU")[0]\n'
-    'tf.config.set_logical_device_configuration('
-    'cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n'
-    'from official_repro import train\n'
-    'from official_repro.core import flags\n'
-    'flags.define_training_flags()\n'
-    'flags.run(train.main)\n'
+  words = tiny.train_options(
+    data, tmp_path, strategy='mirrored', mode='train_and_eval'
   )
-  for steps in (4, 8):
-    command = tiny.command(
-      'train',
-      **tiny.train_options(
-        data, tmp_path, steps, strategy='mirrored', mode='train_and_eval'
-      ),
-    )
-    import sys
-
-    done = subprocess.run(
-      [sys.executable, '-c', code, *command[3:]],
-      capture_output=True,
-      text=True,
-      check=False,
-    )
-    assert done.returncode == 0, done.stderr
-  assert 'at step 4' in done.stdout
+  del words['train_steps']
+  done = binaries.process(
+    'tests.two_replicas', 'official_repro.train', '2,4', **words
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'at step 2' in done.stdout
   line = _lines(tmp_path / 'metrics.jsonl')[-1]
-  assert line['examples_seen'] == 64
+  assert line['examples_seen'] == 32

@@ -1,8 +1,6 @@
 """A tiny data folder and a tiny preset for tests of whole runs."""
 
-import os
-import subprocess
-import sys
+from tests import binaries
 
 OVERRIDE = (
   'task.model.width=0.125,'
@@ -10,7 +8,7 @@ OVERRIDE = (
   'task.validation_data.resize=40,task.validation_data.crop=32,'
   'task.validation_data.global_batch_size=8,'
   'task.train_data.shuffle_group=32,'
-  'trainer.steps_per_loop=4,trainer.sample_pictures=4'
+  'trainer.steps_per_loop=4,trainer.sample_pictures=0'
 )
 
 
@@ -24,27 +22,20 @@ def build(output, images=64, eval_images=16, **options):
     eval_images=eval_images,
     image_size=40,
     num_shards=4,
-    **options,
+    **{'processes': 1, **options},
   )
   assert done.returncode == 0, done.stderr
   return str(output)
 
 
 def call(binary, **options):
-  """Runs a binary to its end; returns the CompletedProcess."""
-  return subprocess.run(
-    command(binary, **options),
-    capture_output=True,
-    text=True,
-    check=False,
-    env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL='3'),
-  )
+  """Runs a binary in this process, see binaries.call."""
+  return binaries.call(f'official_repro.{binary}', **options)
 
 
-def command(binary, **options):
-  """Returns the command line of a binary."""
-  words = [f'--{k}={v}' for k, v in options.items()]
-  return [sys.executable, '-m', f'official_repro.{binary}', *words]
+def process(binary, **options):
+  """Runs a binary in a process of its own, see binaries.process."""
+  return binaries.process(f'official_repro.{binary}', **options)
 
 
 def train_options(data, model_dir, steps=8, override='', **options):

@@ -1,16 +1,12 @@
-import subprocess
-import sys
-
 import pytest
+
+from tests import binaries
+
+TRAIN = 'official_repro.train'
 
 
 def _run(*args):
-  return subprocess.run(
-    [sys.executable, '-m', 'official_repro.train', *args],
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  return binaries.call(TRAIN, *args)
 
 
 def _one_line(done, *words):
@@ -22,7 +18,8 @@ def _one_line(done, *words):
 
 
 def test_unknown_flag_has_a_suggestion():
-  _one_line(_run('--experimnt=mini_jft'), '--experimnt', '--experiment?')
+  done = binaries.process(TRAIN, '--experimnt=mini_jft')
+  _one_line(done, '--experimnt', '--experiment?')
 
 
 def test_wrong_choice_names_the_choices():
@@ -34,7 +31,7 @@ def test_stray_argument():
 
 
 def test_experiment_list_prints_all_presets():
-  done = _run('--experiment=list')
+  done = binaries.process(TRAIN, '--experiment=list')
   assert done.returncode == 0, done.stderr
   names = [line.split()[0] for line in done.stdout.splitlines()]
   for name in (

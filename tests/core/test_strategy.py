@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from official_repro.core import strategy
-from tests import tiny
+from tests import binaries, tiny
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def test_asynchronous_training_on_a_local_cluster(tmp_path):
   """One chief, one worker, one parameter server; only the chief ends."""
   data = tiny.build(tmp_path / 'data', images=24)
   cluster = {k: [_free_address()] for k in ('chief', 'worker', 'ps')}
-  command = tiny.command(
-    'train',
+  command = binaries.command(
+    'official_repro.train',
     **tiny.train_options(
       data, tmp_path / 'run', mode='train', strategy='parameter_server'
     ),

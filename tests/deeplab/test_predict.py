@@ -132,7 +132,7 @@ def test_wrong_folders_are_told(run, photos, tmp_path):
 
 
 def test_binary_tells_what_it_wrote(run, photos, tmp_path):
-  done = tiny.call(
+  done = tiny.process(
     'deeplab.predict',
     model_dir=run,
     images=photos,

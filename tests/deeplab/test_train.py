@@ -39,9 +39,14 @@ def tags(folder):
 
 
 def test_run_leaves_the_files_of_the_contract(data, classifier, tmp_path):
-  done = tiny.call(
+  done = tiny.process(
     'deeplab.train',
-    **tiny.train_options(data, tmp_path, init_checkpoint=classifier),
+    **tiny.train_options(
+      data,
+      tmp_path,
+      override='trainer.sample_pictures=2',
+      init_checkpoint=classifier,
+    ),
   )
   assert done.returncode == 0, done.stderr
   assert 'Loaded 85 variables' in done.stdout

@@ -7,17 +7,19 @@ from deeplab import experiments, task
 from official_repro.core import checkpoints, runner
 from official_repro.core import config as config_lib
 from official_repro.core import flags as core_flags
+from tests.binaries import call, process
 from tests.deeplab import folders
-from tests.object_detection.tiny import WIDTH, call, save_classifier
+from tests.object_detection.tiny import WIDTH, save_classifier
 
-__all__ = ['WIDTH', 'call', 'save_classifier']
+__all__ = ['WIDTH', 'call', 'process', 'save_classifier']
 
 SIDE = 33
 OVERRIDE = (
   f'task.model.depth=14,task.model.width={WIDTH},'
+  'task.model.freeze_batch_norm=true,task.model.rates=[6,12,18,24],'
   f'task.train_data.crop_size={SIDE},task.validation_data.crop_size={SIDE},'
   'task.train_data.shuffle_group=16,task.validation_data.global_batch_size=2,'
-  'trainer.steps_per_loop=2,trainer.sample_pictures=2,'
+  'trainer.steps_per_loop=2,trainer.sample_pictures=0,'
   'trainer.validation_interval=1000'
 )
 
@@ -81,11 +83,7 @@ def train(folder, model_dir, steps=2, mode='train', **options):
   """Runs a tiny experiment in this process; returns the last metrics."""
   config = config_for(
     folder,
-    **{
-      'trainer.train_steps': steps,
-      'trainer.sample_pictures': 0,
-      **options,
-    },
+    **{'trainer.train_steps': steps, **options},
   )
   return runner.run(
     core_flags.RunOptions(config, 'mini_voc', mode, str(model_dir)),

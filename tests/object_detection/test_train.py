@@ -1,9 +1,6 @@
 """Whole runs on a tiny network: files, resume, frozen parts, checkpoints."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,7 +10,11 @@ from object_detection import experiments, task
 from official_repro.core import checkpoints, runner
 from official_repro.core import config as config_lib
 from official_repro.core import flags as core_flags
+from tests import binaries
 from tests.object_detection import tiny
+
+# As caffe's networks have it, 0..255 with each channel's mean taken off.
+PIXELS = [[-123.68, -116.779, -103.939], [131.32, 138.221, 151.061]]
 
 
 @pytest.fixture(scope='module')
@@ -24,6 +25,20 @@ def data(tmp_path_factory):
 @pytest.fixture(scope='module')
 def classifier(tmp_path_factory):
   return tiny.save_classifier(tmp_path_factory.mktemp('classifier'))
+
+
+@pytest.fixture(scope='module')
+def other_pixels(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('other_pixels')
+  return tiny.save_classifier(folder, pixel_range=PIXELS)
+
+
+@pytest.fixture(scope='module')
+def straight(data, other_pixels, tmp_path_factory):
+  """A run of four steps from that classifier, not to be changed."""
+  folder = tmp_path_factory.mktemp('straight') / 'run'
+  train(data, folder, steps=4, **{'task.init_checkpoint': other_pixels})
+  return folder
 
 
 def options(data, model_dir, steps=2, override='', mode='train', **flags):
@@ -67,9 +82,14 @@ def tags(folder):
 
 
 def test_run_leaves_the_files_of_the_contract(data, classifier, tmp_path):
-  done = tiny.call(
+  done = tiny.process(
     'object_detection.train',
-    **tiny.train_options(data, tmp_path, init_checkpoint=classifier),
+    **tiny.train_options(
+      data,
+      tmp_path,
+      override='trainer.sample_pictures=2',
+      init_checkpoint=classifier,
+    ),
   )
   assert done.returncode == 0, done.stderr
   # Both stages come from the one checkpoint; only the new layers lack.
@@ -102,20 +122,20 @@ def test_run_leaves_the_files_of_the_contract(data, classifier, tmp_path):
 
 
 def test_resumed_run_equals_a_straight_one_bit_for_bit(
-  data, classifier, tmp_path
+  data, other_pixels, straight, tmp_path
 ):
-  init = {'task.init_checkpoint': classifier}
-  train(data, tmp_path / 'straight', steps=4, **init)
-  train(data, tmp_path / 'broken', steps=2, **init)
-  train(data, tmp_path / 'broken', steps=4, **init)
-  a, b = (tensors(tmp_path / run / 'ckpt-4') for run in ('straight', 'broken'))
+  train(data, tmp_path, steps=2, **{'task.init_checkpoint': other_pixels})
+  # Going on needs the first checkpoint no more.
+  gone = {'task.init_checkpoint': str(tmp_path / 'gone')}
+  train(data, tmp_path, steps=4, **gone)
+  a, b = (tensors(folder / 'ckpt-4') for folder in (straight, tmp_path))
   assert set(a) == set(b)
   for key, value in a.items():
     np.testing.assert_array_equal(value, b[key], err_msg=key)
   # And the steps did something: all stages have moved, no statistics have.
-  before = tensors(tmp_path / 'broken' / 'ckpt-2')
+  before = tensors(tmp_path / 'ckpt-2')
   assert any(np.any(before[k] != a[k]) for k in a if 'SLOT' not in k)
-  changed = moved(classifier, tmp_path / 'straight')
+  changed = moved(other_pixels, straight)
   assert {name.split('/')[0] for name in changed} == {
     f'conv{i}' for i in range(1, 6)
   }
@@ -129,7 +149,7 @@ def moved(before, after):
 
 def test_frozen_variant_moves_nothing_below_conv5(data, classifier, tmp_path):
   init = {'task.init_checkpoint': classifier, 'task.freeze': 'conv4'}
-  train(data, tmp_path, **init)
+  train(data, tmp_path, steps=1, **init)
   changed = moved(classifier, tmp_path)
   assert changed
   assert all(name.startswith('conv5/') for name in changed)
@@ -155,17 +175,11 @@ def test_checkpoint_of_another_network_is_refused(
   assert message in str(e.value)
 
 
-def test_preprocessing_of_the_checkpoint_is_taken_over(data, tmp_path):
-  pixels = [[-123.68, -116.779, -103.939], [131.32, 138.221, 151.061]]
-  path = tiny.save_classifier(tmp_path / 'other', pixel_range=pixels)
-  train(data, tmp_path / 'run', **{'task.init_checkpoint': path})
+def test_preprocessing_of_the_checkpoint_is_taken_over(straight):
   saved = checkpoints.read_metadata(
-    checkpoints.open_reader(checkpoints.find(str(tmp_path / 'run')))
+    checkpoints.open_reader(checkpoints.find(str(straight)))
   )
-  assert saved['pixel_range'] == pixels
-  # Going on needs the first checkpoint no more.
-  gone = {'task.init_checkpoint': str(tmp_path / 'gone')}
-  train(data, tmp_path / 'run', steps=3, **gone)
+  assert saved['pixel_range'] == PIXELS
 
 
 def test_voc_metric_and_batches_of_unequal_sizes(data, tmp_path):
@@ -174,7 +188,7 @@ def test_voc_metric_and_batches_of_unequal_sizes(data, tmp_path):
     'task.train_data.min_side=48,task.validation_data.pad_multiple=16'
   )
   found = train(
-    data, tmp_path, steps=4, override=override, mode='train_and_eval'
+    data, tmp_path, steps=2, override=override, mode='train_and_eval'
   )
   assert set(found) == {'mAP', 'mAP_11_point'}
   assert (tmp_path / 'detections-validation.json').exists()
@@ -182,37 +196,41 @@ def test_voc_metric_and_batches_of_unequal_sizes(data, tmp_path):
   assert again == pytest.approx(found, abs=1e-6)
 
 
-def test_detector_goes_on_from_a_detector(data, tmp_path, capsys):
-  train(data, tmp_path / 'a')
-  again = {'task.init_checkpoint': str(tmp_path / 'a')}
-  train(data, tmp_path / 'b', **again)
-  assert 'Loaded 95 variables' in capsys.readouterr().out
-  train(data, tmp_path / 'c', override='task.classes=[person]', **again)
+@pytest.mark.parametrize(
+  'override, words',
+  [
+    ('', ['Loaded 95 variables']),
+    (
+      'task.classes=[person]',
+      ['The label_space of', 'Loaded 85 variables'],
+    ),
+  ],
+)
+def test_detector_goes_on_from_a_detector(
+  data, straight, capsys, override, words
+):
+  init = {'task.init_checkpoint': str(straight)}
+  wanted = options(data, 'none', override=override, **init)
+  config = task.DetectionTask.resolve(wanted.config)
+  detection = task.DetectionTask(config.task)
+  model = detection.build_model()
+  detection.initialize(model)
   out = capsys.readouterr().out
-  assert 'The label_space of' in out
-  assert 'Loaded 85 variables' in out
+  for word in words:
+    assert word in out
+  trained = weights(straight)
+  for variable in model.variables:
+    own = np.array_equal(variable, trained[variable.name[:-2]])
+    new = bool(override) and variable.name.startswith(('rpn/', 'head/'))
+    assert own != new or not variable.numpy().any(), variable.name
 
 
 def test_two_replicas_train(data, tmp_path):
-  code = (
-    'import tensorflow as tf\n'
-    'cpu = tf.config.list_physical_devices("CPU")[0]\n'
-    'tf.config.set_logical_device_configuration('
-    'cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n'
-    'from object_detection import train\n'
-    'from official_repro.core import flags\n'
-    'flags.define_training_flags()\n'
-    'flags.run(train.main)\n'
-  )
-  words = tiny.train_options(data, tmp_path, 4, strategy='mirrored')
-  done = subprocess.run(
-    [sys.executable, '-c', code, *(f'--{k}={v}' for k, v in words.items())],
-    capture_output=True,
-    text=True,
-    check=False,
-    # With two devices in one process oneDNN's gradients crash now and then.
-    env=dict(os.environ, TF_ENABLE_ONEDNN_OPTS='0'),
+  words = tiny.train_options(data, tmp_path, strategy='mirrored')
+  del words['train_steps']
+  done = binaries.process(
+    'tests.two_replicas', 'object_detection.train', '2', **words
   )
   assert done.returncode == 0, done.stderr
   lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
-  assert json.loads(lines[-1])['examples_seen'] == 8
+  assert json.loads(lines[-1])['examples_seen'] == 4

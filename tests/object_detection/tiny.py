@@ -1,9 +1,6 @@
 """A tiny data folder, preset and trunk for tests of whole detection runs."""
 
 import io
-import os
-import subprocess
-import sys
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +10,9 @@ from official_repro.core import checkpoints
 from official_repro.data import examples, records
 from official_repro.data import hierarchy as hierarchy_lib
 from official_repro.modeling import classifier
+from tests.binaries import call, process
+
+__all__ = ['call', 'process']
 
 WIDTH = 1 / 16
 SIDE = 64
@@ -22,7 +22,7 @@ OVERRIDE = (
   f'task.validation_data.min_side={SIDE},task.validation_data.max_side={SIDE},'
   'task.train_data.shuffle_group=16,task.model.anchor_base=32,'
   'task.validation_data.global_batch_size=4,'
-  'trainer.steps_per_loop=2,trainer.sample_pictures=2,'
+  'trainer.steps_per_loop=2,trainer.sample_pictures=0,'
   'trainer.validation_interval=1000'
 )
 
@@ -41,18 +41,6 @@ def build(output, images=16, eval_images=6):
   )
   assert done.returncode == 0, done.stderr
   return str(output)
-
-
-def call(module, **options):
-  """Runs a binary to its end; returns the CompletedProcess."""
-  words = [f'--{k}={v}' for k, v in options.items()]
-  return subprocess.run(
-    [sys.executable, '-m', module, *words],
-    capture_output=True,
-    text=True,
-    check=False,
-    env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL='3'),
-  )
 
 
 def train_options(data, model_dir, steps=4, override='', **options):

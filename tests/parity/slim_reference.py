@@ -36,7 +36,9 @@ def run(case, depth, resnet_v1, randomise, checkpoint, rng):
   tf1 = tf.compat.v1
   output_stride, height, width, training = CASES[case]
   images = rng.uniform(-1, 1, (2, height, width, 3)).astype(np.float32)
-  with tf.Graph().as_default(), tf1.Session() as session:
+  config = tf1.ConfigProto()  # rewriting a graph takes longer than one run
+  config.graph_options.rewrite_options.disable_meta_optimizer = True
+  with tf.Graph().as_default(), tf1.Session(config=config) as session:
     with tf_slim.arg_scope(resnet_v1.resnet_arg_scope()):
       logits, ends = getattr(resnet_v1, f'resnet_v1_{depth}')(
         tf.constant(images),

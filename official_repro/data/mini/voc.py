@@ -17,8 +17,8 @@ from official_repro.data.mini import coco
 
 SPLITS = coco.SPLITS
 IGNORE = 255
-# Of MiniCoco's default size, where outlines take a pixel on each side; about
-# VOC's share: 5 pixels in 500.
+# Longer side in which outlines take a pixel on each side; about VOC's share: 5
+# pixels in 500.
 _PIXEL_PER = 160
 
 # MiniJft draws with 0 and 1 in this place, MiniCoco with 2, MiniPerson with 3.
@@ -84,7 +84,7 @@ class MiniVoc:
     ValueError: an argument is out of range.
   """
 
-  def __init__(self, seed: int = 0, size: int = 160, clutter: float = 0.5):
+  def __init__(self, seed: int = 0, size: int = 128, clutter: float = 0.5):
     self.scenes = _Scenes(seed, size, clutter, crowds=0.0)
     self.hierarchy = self.scenes.hierarchy
     self._outline = max(1, round(size / _PIXEL_PER))

@@ -1,10 +1,7 @@
 import html.parser
 import io
 import json
-import os
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree
 
 import numpy as np
@@ -18,6 +15,7 @@ from official_repro.data.audit import plots as report_plots
 from official_repro.data.audit import report
 from official_repro.data.audit import tables as report_tables
 from official_repro.data.hierarchy import Hierarchy
+from tests import binaries
 from tests.data.audit.test_audit import PICTURES, SPACE, count, write_folder
 
 SPLITS = {
@@ -306,26 +304,18 @@ def test_a_report_of_a_subset(tmp_path):
   assert most == [[0, 'apple', 2], [1, 'rock', 1]]
 
 
+REPORT = 'official_repro.report'
+
+
 def run(*arguments):
-  return subprocess.run(
-    [
-      sys.executable,
-      '-m',
-      'official_repro.report',
-      '--processes=1',
-      *arguments,
-    ],
-    capture_output=True,
-    text=True,
-    check=False,
-    env={**os.environ, 'PYTHONPATH': '.'},
-  )
+  return binaries.call(REPORT, '--processes=1', *arguments)
 
 
 def test_the_binary(tmp_path):
   data, out = tmp_path / 'data', tmp_path / 'out'
   write_folder(data, SPLITS, image=picture())
-  done = run(f'--data_dir={data}', f'--output={out}', '--clean_split=clean')
+  words = f'--data_dir={data}', f'--output={out}', '--clean_split=clean'
+  done = binaries.process(REPORT, '--processes=1', *words)
   assert done.returncode == 0, done.stderr
   assert f'Report: {out / "report.html"}' in done.stdout
   assert sorted(p.name for p in out.iterdir()) == ['report.html', 'report.json']

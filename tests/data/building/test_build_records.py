@@ -1,8 +1,5 @@
 import csv
 import io
-import os
-import subprocess
-import sys
 import zipfile
 import zlib
 
@@ -12,18 +9,15 @@ from PIL import Image
 
 from official_repro.data import records
 from official_repro.data.hierarchy import Hierarchy
+from tests import binaries
 from tests.conftest import shared_path
 from tests.data.fakes import names, read
 
+BUILD_RECORDS = 'official_repro.build_records'
 
-def run(*arguments, **kwargs):
-  return subprocess.run(
-    [sys.executable, '-m', 'official_repro.build_records', *arguments],
-    capture_output=True,
-    text=True,
-    check=False,
-    **kwargs,
-  )
+
+def run(*arguments):
+  return binaries.call(BUILD_RECORDS, *arguments, '--processes=1')
 
 
 def test_omniglot_through_the_binary(tmp_path):
@@ -52,7 +46,8 @@ def test_omniglot_through_the_binary(tmp_path):
       split = 'train' if name.endswith('_01.png') else 'validation'
       rows.writerow([name, '/'.join(name.split('/')[1:3]), split])
   output = tmp_path / 'out'
-  done = run(
+  done = binaries.process(
+    BUILD_RECORDS,
     '--source=csv',
     f'--csv={tmp_path / "table.csv"}',
     f'--labels={tmp_path / "labels.tsv"}',
@@ -82,7 +77,8 @@ def test_mini_jft_through_the_binary_does_not_depend_on_processes(tmp_path):
   hashes = []
   for processes in (1, 2):
     output = tmp_path / str(processes)
-    done = run(*options, f'--output={output}', f'--processes={processes}')
+    words = *options, f'--output={output}', f'--processes={processes}'
+    done = binaries.process(BUILD_RECORDS, *words)
     assert done.returncode == 0, done.stderr
     assert 'train: 70 records in 3 shard(s)' in done.stdout
     dataset = records.Dataset.load(output)
@@ -111,9 +107,11 @@ def test_mini_jft_through_the_binary_does_not_depend_on_processes(tmp_path):
     (['--source=mini_jft', '--output=o', '--max_bad=3'], 'max_bad'),
   ],
 )
-def test_wrong_use_is_one_line_and_exit_code_1(tmp_path, arguments, message):
-  environment = {**os.environ, 'PYTHONPATH': os.getcwd()}
-  done = run(*arguments, cwd=tmp_path, env=environment)
+def test_wrong_use_is_one_line_and_exit_code_1(
+  tmp_path, monkeypatch, arguments, message
+):
+  monkeypatch.chdir(tmp_path)
+  done = run(*arguments)
   assert done.returncode == 1
   assert message in done.stderr
   assert len(done.stderr.strip().splitlines()) == 1

@@ -130,8 +130,8 @@ def _define_mini_jft():
     'image_size',
     None,
     'mini_*: side in pixels, of mini_coco, mini_voc and mini_person the longer '
-    'one. Default: 72 for mini_jft, 160 for mini_coco, 128 for mini_voc, 192 for '
-    'mini_person.',
+    'one. Default: 72 for mini_jft, 160 for mini_coco, 128 for mini_voc, 192 '
+    'for mini_person.',
   )
   d.DEFINE_float('noise', 0.2, 'mini_jft: share of wrong labels.')
   d.DEFINE_float(

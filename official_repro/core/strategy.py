@@ -1,9 +1,12 @@
 """The four tf.distribute strategies behind one name."""
 
-import json
 import os
 
 import tensorflow as tf
+
+from official_repro.core import cluster_config
+
+_CLUSTER = ('multi_worker_mirrored', 'parameter_server')
 
 
 def create(name: str) -> tf.distribute.Strategy:
@@ -11,12 +14,13 @@ def create(name: str) -> tf.distribute.Strategy:
 
   Args:
     name: one_device (the first GPU, else the CPU), mirrored (all local GPUs,
-      else all logical CPU devices), multi_worker_mirrored (TF_CONFIG) or
-      parameter_server (TF_CONFIG; only on the chief).
+      else all logical CPU devices), multi_worker_mirrored or parameter_server
+      (only on the chief); for the cluster see cluster_config.from_environment.
 
   Raises:
-    ValueError: unknown name, or TF_CONFIG is missing or not JSON.
+    ValueError: unknown name, or the cluster is missing or wrong.
   """
+  _checked_cluster(name)
   if name == 'one_device':
     device = 'GPU:0' if tf.config.list_logical_devices('GPU') else 'CPU:0'
     return tf.distribute.OneDeviceStrategy(device)
@@ -27,12 +31,6 @@ def create(name: str) -> tf.distribute.Strategy:
   if name == 'multi_worker_mirrored':
     return tf.distribute.MultiWorkerMirroredStrategy()
   if name == 'parameter_server':
-    cluster = _cluster('parameter_server')
-    if 'ps' not in cluster.get('cluster', {}):
-      raise ValueError(
-        'Strategy parameter_server needs "ps" and "worker" addresses in '
-        f'TF_CONFIG, got {os.environ["TF_CONFIG"]!r}.'
-      )
     return tf.distribute.ParameterServerStrategy(
       tf.distribute.cluster_resolver.TFConfigClusterResolver()
     )
@@ -47,8 +45,7 @@ def serve_if_worker(name: str) -> None:
   """
   if name != 'parameter_server':
     return
-  task = _cluster(name).get('task', {}).get('type')
-  if task not in ('worker', 'ps'):
+  if _checked_cluster(name).task_type not in ('worker', 'ps'):
     return
   resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
   server = tf.distribute.Server(
@@ -61,14 +58,10 @@ def serve_if_worker(name: str) -> None:
   server.join()
 
 
-def _cluster(name):
-  text = os.environ.get('TF_CONFIG')
-  if not text:
-    raise ValueError(
-      f'Strategy {name} needs the cluster in the environment variable '
-      'TF_CONFIG, which is not set.'
-    )
-  try:
-    return json.loads(text)
-  except ValueError as e:
-    raise ValueError(f'TF_CONFIG is not JSON: {e}; got {text!r}.') from e
+def _checked_cluster(name):
+  """Reads and checks the cluster; leaves it where TensorFlow looks for it."""
+  config = cluster_config.from_environment(os.environ)
+  cluster_config.check(config, name)
+  if config is not None and name in _CLUSTER:
+    os.environ['TF_CONFIG'] = config.to_json()
+  return config

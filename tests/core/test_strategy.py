@@ -14,7 +14,12 @@ from tests import binaries, tiny
   [
     (None, 'TF_CONFIG, which is not set'),
     ('{', 'TF_CONFIG is not JSON'),
-    ('{"cluster": {"worker": ["127.0.0.1:1"]}}', '"ps" and "worker"'),
+    ('{"cluster": {"worker": ["127.0.0.1:1"]}}', 'task'),
+    (
+      '{"cluster": {"worker": ["127.0.0.1:1"]}, '
+      '"task": {"type": "worker", "index": 0}}',
+      '"chief", "ps" and "worker"',
+    ),
   ],
 )
 def test_parameter_server_needs_a_cluster(monkeypatch, config, words):

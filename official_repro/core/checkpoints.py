@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
@@ -226,7 +227,8 @@ def load_weights(
     Loaded.
 
   Raises:
-    ValueError: a trunk variable is missing or has another shape.
+    ValueError: a trunk variable is missing or has another shape, or a value is
+      not finite.
   """
   prefix = find(path)
   reader = open_reader(prefix)
@@ -250,8 +252,18 @@ def load_weights(
   if not allow_partial:
     _check_trunk(result, head_prefix)
   for variable, key in todo:
-    variable.assign(reader.get_tensor(key))
+    variable.assign(_finite(reader.get_tensor(key), variable.name, prefix))
   return result
+
+
+def _finite(value, name, prefix):
+  """Returns a weight, or tells that its run had gone wrong."""
+  if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+    raise ValueError(
+      f'Checkpoint {prefix!r} has values in {name} that are not finite; use an '
+      'earlier one.'
+    )
+  return value
 
 
 def initialize(

@@ -112,3 +112,9 @@ def test_tensorflow_1_checkpoint_names_the_converter(tmp_path):
       )
   with pytest.raises(ValueError, match='import_checkpoint'):
     checkpoints.load_weights([], prefix)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+  prefix = _save(tmp_path, _Net(value=float('nan')))
+  with pytest.raises(ValueError, match='conv1/conv/kernel:0 that are not'):
+    checkpoints.load_weights(_Net().all, prefix)

@@ -175,7 +175,7 @@ def mini_voc():
     # In so few steps momentum does not come far.
     optimizer={'adam': {'global_clipnorm': 10.0}},
     learning_rate={
-      'cosine': {'initial_learning_rate': 1e-3, 'decay_steps': steps}
+      'cosine': {'initial_learning_rate': 2e-3, 'decay_steps': steps}
     },
     steps=steps,
     trainer={

@@ -7,7 +7,7 @@ import numpy as np
 
 from official_repro.data import batching
 from official_repro.data.coco_results import image_id
-from pose import evaluate, inference
+from pose import evaluate, inference, tables
 from pose import people as people_lib
 
 # Of data.evaluation_dataset, and of the network: joints in the picture.
@@ -82,7 +82,7 @@ def save(
     split: for the names of the files.
   """
   evaluation.save_results(os.path.join(folder, f'poses-{split}.json'))
-  table = evaluate.format_table(evaluation.metrics(), evaluation.per_joint())
+  table = tables.format_table(evaluation.metrics(), evaluation.per_joint())
   path = os.path.join(folder, f'joints-{split}.txt')
   with open(path + '.tmp', 'w', encoding='utf-8') as f:
     f.write(table + '\n')

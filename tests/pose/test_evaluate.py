@@ -9,7 +9,7 @@ import pytest
 from pycocotools import coco as coco_lib
 from pycocotools import cocoeval
 
-from pose import evaluate, joints
+from pose import evaluate, joints, tables
 from tests.conftest import golden, shared_path
 
 BOX = [[0, 0, 100, 50]]
@@ -234,7 +234,7 @@ def test_table():
   shifted[0, :2] += 3, 4
   evaluation.add(1, [shifted], [1])
   metrics = evaluation.metrics()
-  lines = evaluate.format_table(metrics, evaluation.per_joint()).split('\n')
+  lines = tables.format_table(metrics, evaluation.per_joint()).split('\n')
   cells = [re.split(r'\s+', line) for line in lines]
   # OKS (15 + exp(-25 / 10.816)) / 16 = .94 passes 9 of 10 thresholds.
   assert cells[:3] == [
@@ -247,7 +247,7 @@ def test_table():
   assert cells[-1] == ['right_ankle', '0', '0', '-', '-']
   assert len({len(line) for line in lines[:3]}) == 1
   assert len({len(line) for line in lines[4:]}) == 1
-  assert evaluate.format_table(metrics).split('\n') == lines[:3]
+  assert tables.format_table(metrics).split('\n') == lines[:3]
 
 
 POSE = [person()]

@@ -7,7 +7,7 @@ from typing import Any
 
 from deeplab import label_space, loading, task_config
 from deeplab import model as model_lib
-from official_repro.core import checkpoints
+from official_repro.core import acceleration, checkpoints
 from official_repro.core import config as config_lib
 from official_repro.data import hierarchy as hierarchy_lib
 
@@ -30,6 +30,7 @@ def build_model(
     output_stride=config.output_stride,
     rates=config.rates,
     freeze_batch_norm=config.freeze_batch_norm,
+    sync_batch_norm=config.sync_batch_norm,
     batch_norm_momentum=config.batch_norm_momentum,
     batch_norm_epsilon=config.batch_norm_epsilon,
     pixel_range=pixel_range,
@@ -82,6 +83,7 @@ class TrainedSegmenter:
   checkpoint: str
 
 
+@acceleration.in_float32()
 def load_trained(model_dir: str) -> TrainedSegmenter:
   """Builds the network of a run and loads its newest checkpoint.
 

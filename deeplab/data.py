@@ -23,6 +23,7 @@ from official_repro.data import batching, images, manifest, pipeline
 STRIDE = 8
 
 
+@pipeline.without_autograph
 def make_dataset(
   dataset: manifest.Dataset,
   split: str,

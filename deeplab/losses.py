@@ -7,6 +7,7 @@ classes with the background.
 import tensorflow as tf
 
 from deeplab.label_space import IGNORE
+from official_repro.core import replicas
 from official_repro.modeling import upsampling
 
 
@@ -17,7 +18,8 @@ def segmentation_loss(
 
   The mean is over all pixels of all images together, as in DeepLab v2: a
   picture with few labelled pixels counts for less. Where there is none, the
-  loss is 0.
+  loss is 0. In a step of several replicas the sum over a replica's pixels is
+  divided by the mean number of the replicas, see core.replicas.
 
   By default the masks are reduced to the logits' size: cell i takes the label
   of pixel stride * i, which it is centred on (65 cells: pixels 0, 8, ... 512).
@@ -51,8 +53,8 @@ def segmentation_loss(
     labels=tf.where(counts, labels, 0), logits=logits
   )
   total = tf.reduce_sum(tf.where(counts, each, 0.0))
-  number = tf.reduce_sum(tf.cast(counts, tf.float32))
-  return total / tf.maximum(number, 1.0)
+  number = replicas.mean_count(tf.reduce_sum(tf.cast(counts, tf.float32)))
+  return tf.math.divide_no_nan(total, number)
 
 
 def _check_sizes(logits, labels, stride):

@@ -55,7 +55,8 @@ class ASPPL(tf.keras.layers.Layer):
     scope: str = 'head',
     name: str = 'head',
   ):
-    super().__init__(name=name)
+    # Also in mixed precision, as a logit is a sum of many products.
+    super().__init__(name=name, dtype='float32')
     if num_classes < 1:
       raise ValueError(f'num_classes is {num_classes}; it must be at least 1.')
     self.num_classes = num_classes
@@ -93,7 +94,7 @@ class ASPPL(tf.keras.layers.Layer):
       inputs: [N, h, w, C] float.
 
     Returns:
-      [N, h, w, K]; what a branch sees beyond the border is 0.
+      float32 [N, h, w, K]; what a branch sees beyond the border is 0.
     """
     columns = [
       # Of the kernel [rows, columns, C, K].
@@ -127,7 +128,8 @@ class DeepLab(tf.keras.Model):
     freeze: 'none' or a stage: everything up to it is fixed.
     freeze_batch_norm: see above.
     weight_decay: L2 / 2 on all kernels that are trained.
-    batch_norm_momentum, batch_norm_epsilon: see resnet.ResNet.
+    batch_norm_momentum, batch_norm_epsilon, sync_batch_norm: see
+      resnet.ResNet.
     pixel_range: see pixels.PixelMap; the images given to the model are in
       [-1, 1] whatever this is.
     name: of the model.
@@ -150,6 +152,7 @@ class DeepLab(tf.keras.Model):
     rates: Sequence[int] = RATES,
     freeze: str = 'none',
     freeze_batch_norm: bool = True,
+    sync_batch_norm: bool = False,
     weight_decay: float = 0.0,
     batch_norm_momentum: float = 0.997,
     batch_norm_epsilon: float = 1e-5,
@@ -175,6 +178,7 @@ class DeepLab(tf.keras.Model):
       weight_decay=weight_decay,
       freeze=freeze,
       freeze_batch_norm=freeze_batch_norm,
+      sync_batch_norm=sync_batch_norm,
       name='trunk',
     )
     self.head = ASPPL(num_classes, rates, weight_decay)
@@ -207,7 +211,7 @@ class DeepLab(tf.keras.Model):
       float32 logits [N, h, w, K] with h = ceil(H / output_stride).
     """
     features = self.trunk(self._pixels(images), training=training)['conv5']
-    return tf.cast(self.head(features), tf.float32)
+    return self.head(features)
 
   def full_logits(self, images):
     """Returns the logits at the picture's size, as at test time.

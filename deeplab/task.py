@@ -22,7 +22,7 @@ from deeplab import (
 )
 from deeplab import model as model_lib
 from official_repro import record_task
-from official_repro.core import checkpoints
+from official_repro.core import acceleration, checkpoints
 from official_repro.data import images as images_lib
 
 
@@ -51,6 +51,7 @@ class SegmentationTask(record_task.RecordTask):
       ValueError: a data folder or split is missing or empty, or the labels or
         the crop's size do not fit.
     """
+    record_task.check_compilation(config)
     task = config.task
     train, _ = record_task.load_datasets(task)
     for name in ('train_data', 'validation_data'):
@@ -141,6 +142,8 @@ class SegmentationTask(record_task.RecordTask):
         params.global_batch_size,
         freeze_batch_norm=self.task_config.model.freeze_batch_norm,
         freeze=self.task_config.freeze,
+        replicas=input_context.num_replicas_in_sync if input_context else 1,
+        sync_batch_norm=self.task_config.model.sync_batch_norm,
       )
       if warning:
         print(warning, file=sys.stderr, flush=True)
@@ -199,9 +202,10 @@ class SegmentationTask(record_task.RecordTask):
     Returns:
       {'loss': scalar}.
     """
+    network = acceleration.compiled(model)
 
     def forward():
-      logits = model(images_lib.normalize(inputs['image']), training=True)
+      logits = network(images_lib.normalize(inputs['image']), training=True)
       own = self.build_losses(inputs['mask'], logits)
       return tf.add_n([own, *_float32(model.losses)]), own
 

@@ -21,6 +21,8 @@ class ModelConfig(base_config.Config):
       [12].
     batch_norm_momentum, batch_norm_epsilon: TF-slim's .997 and 1e-5.
     freeze_batch_norm: moving averages, also in training; see guard.
+    sync_batch_norm: batch norm over all replicas, see blocks.BlockOptions; not
+      where it is frozen.
     pixel_range: what 0 and 255 become before the first convolution; empty: as
       the checkpoint that the run starts from has recorded, else [-1, 1].
   """
@@ -34,6 +36,7 @@ class ModelConfig(base_config.Config):
   batch_norm_momentum: float = 0.997
   batch_norm_epsilon: float = 1e-5
   freeze_batch_norm: bool = True
+  sync_batch_norm: bool = False
   pixel_range: list = dataclasses.field(default_factory=list)
 
 

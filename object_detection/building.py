@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from object_detection import label_space, task_config
 from object_detection import model as model_lib
-from official_repro.core import checkpoints
+from official_repro.core import acceleration, checkpoints
 from official_repro.core import config as config_lib
 from official_repro.data import hierarchy as hierarchy_lib
 
@@ -38,6 +38,7 @@ def build_model(
     stride_placement=config.stride_placement,
     width=config.width,
     freeze_batch_norm=config.freeze_batch_norm,
+    sync_batch_norm=config.sync_batch_norm,
     batch_norm_momentum=config.batch_norm_momentum,
     batch_norm_epsilon=config.batch_norm_epsilon,
     shared_boxes=config.shared_boxes,
@@ -96,6 +97,7 @@ class TrainedDetector:
   checkpoint: str
 
 
+@acceleration.in_float32()
 def load_trained(model_dir: str) -> TrainedDetector:
   """Builds the detector of a run and loads its newest checkpoint.
 

@@ -19,6 +19,7 @@ from object_detection import input_images, record_parser
 from official_repro.data import batching, images, manifest, pipeline
 
 
+@pipeline.without_autograph
 def make_dataset(
   dataset: manifest.Dataset,
   split: str,

@@ -4,6 +4,8 @@ Shapes: N images, h x w cells, C channels of conv4, A = h * w * 12 anchors, P
 proposals, K classes without the background, B = K, or 1 with shared boxes.
 """
 
+from typing import Optional
+
 import tensorflow as tf
 
 from official_repro.modeling import blocks
@@ -21,6 +23,7 @@ class Affine(tf.keras.layers.Layer):
     scope: variables are SCOPE/kernel and SCOPE/bias.
     initializer: of the kernel.
     weight_decay: see blocks.BlockOptions.
+    dtype: what it computes in; None: as the process does.
   """
 
   def __init__(
@@ -32,8 +35,9 @@ class Affine(tf.keras.layers.Layer):
     scope: str,
     initializer: tf.keras.initializers.Initializer,
     weight_decay: float = 0.0,
+    dtype: Optional[str] = None,
   ):
-    super().__init__(name=scope.replace('/', '_'))
+    super().__init__(name=scope.replace('/', '_'), dtype=dtype)
     window = (size, size) if size else ()
     with tf.name_scope(scope + '/'):
       self.kernel = self.add_weight(
@@ -53,7 +57,7 @@ class Affine(tf.keras.layers.Layer):
 
 
 class ProposalNetwork(tf.keras.layers.Layer):
-  """RPN: 3x3 convolution with ReLU6, then two 1x1 ones.
+  """RPN: 3x3 convolution with ReLU6, then two 1x1 ones in float32.
 
   Args:
     channels: C of the input.
@@ -64,7 +68,7 @@ class ProposalNetwork(tf.keras.layers.Layer):
   def __init__(self, channels: int, per_cell: int, weight_decay: float):
     super().__init__(name='rpn')
 
-    def affine(key, in_channels, out_channels, size):
+    def affine(key, in_channels, out_channels, size, dtype='float32'):
       return Affine(
         in_channels,
         out_channels,
@@ -74,9 +78,10 @@ class ProposalNetwork(tf.keras.layers.Layer):
           stddev=_RPN_DEVIATION
         ),
         weight_decay=weight_decay,
+        dtype=dtype,
       )
 
-    self.conv = affine('conv', channels, RPN_CHANNELS, 3)
+    self.conv = affine('conv', channels, RPN_CHANNELS, 3, dtype=None)
     self.objectness = affine('objectness', RPN_CHANNELS, per_cell * 2, 1)
     self.box = affine('box', RPN_CHANNELS, per_cell * 4, 1)
 
@@ -87,14 +92,14 @@ class ProposalNetwork(tf.keras.layers.Layer):
       features: [N, h, w, C].
 
     Returns:
-      logits: [N, A, 2], background and object; codes: [N, A, 4].
+      float32 logits: [N, A, 2], background and object; codes: [N, A, 4].
     """
     x = tf.nn.relu6(self.conv(features))
     return _rows(self.objectness(x), 2), _rows(self.box(x), 4)
 
 
 class BoxHead(tf.keras.layers.Layer):
-  """Scores and boxes of pooled crops.
+  """Scores and boxes of pooled crops, in float32.
 
   Args:
     channels: of the input.
@@ -106,7 +111,7 @@ class BoxHead(tf.keras.layers.Layer):
   def __init__(
     self, channels: int, num_classes: int, num_boxes: int, weight_decay: float
   ):
-    super().__init__(name='head')
+    super().__init__(name='head', dtype='float32')
 
     def affine(key, out_channels):
       return Affine(
@@ -117,6 +122,7 @@ class BoxHead(tf.keras.layers.Layer):
         # The reference's variance_scaling_initializer, uniform, FAN_AVG.
         initializer=tf.keras.initializers.GlorotUniform(),
         weight_decay=weight_decay,
+        dtype='float32',
       )
 
     self.classes = affine('class', num_classes + 1)
@@ -124,7 +130,7 @@ class BoxHead(tf.keras.layers.Layer):
     self._num_boxes = num_boxes
 
   def call(self, features):
-    """[N * P, 2048] -> logits [N * P, K + 1], codes [N * P, B, 4]."""
+    """[N * P, 2048] -> float32 [N * P, K + 1] and codes [N * P, B, 4]."""
     codes = tf.reshape(self.box(features), [-1, self._num_boxes, 4])
     return self.classes(features), codes
 

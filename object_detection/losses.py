@@ -4,7 +4,8 @@ Each is a sum over what was sampled in an image, divided by how many were
 sampled there (positives and negatives alike), then averaged over the images
 (faster_rcnn_meta_arch, _loss_rpn and _loss_box_classifier). Dividing the boxes'
 loss by all samples, not by the positives, keeps its weight against the class
-loss the same in an image with few objects as in one with many.
+loss the same in an image with few objects as in one with many. Nor do the
+divisors depend on the other images, so replicas need not exchange them.
 
 Shapes: N images, A anchors, S sampled proposals, K classes without background,
 B = K, or 1 where the classes share boxes. Computed in float32.

@@ -94,7 +94,8 @@ class FasterRCNN(tf.keras.Model):
       paper's frozen variant; 'conv5' also fixes the second stage).
     freeze_batch_norm: see above.
     weight_decay: L2 / 2 on all kernels that are trained; the reference has 0.
-    batch_norm_momentum, batch_norm_epsilon: see resnet.ResNet.
+    batch_norm_momentum, batch_norm_epsilon, sync_batch_norm: see
+      resnet.ResNet.
     shared_boxes: one box for all classes instead of one for each.
     pixel_range: what 0 and 255 become before the first convolution, each one
       number or three for red, green and blue. The images given to the model are
@@ -122,6 +123,7 @@ class FasterRCNN(tf.keras.Model):
     width: float = 1.0,
     freeze: str = 'none',
     freeze_batch_norm: bool = True,
+    sync_batch_norm: bool = False,
     weight_decay: float = 0.0,
     batch_norm_momentum: float = 0.997,
     batch_norm_epsilon: float = 1e-5,
@@ -162,6 +164,7 @@ class FasterRCNN(tf.keras.Model):
       'batch_norm_momentum': batch_norm_momentum,
       'batch_norm_epsilon': batch_norm_epsilon,
       'freeze_batch_norm': freeze_batch_norm,
+      'sync_batch_norm': sync_batch_norm,
     }
     self.trunk = resnet.ResNet(
       output_stride=STRIDE,
@@ -212,8 +215,8 @@ class FasterRCNN(tf.keras.Model):
     return {
       'features': features,
       'anchors': tf.cast(grid, tf.float32),
-      'rpn_logits': tf.cast(logits, tf.float32),
-      'rpn_codes': tf.cast(codes, tf.float32),
+      'rpn_logits': logits,
+      'rpn_codes': codes,
     }
 
   def second_stage(self, features, boxes, image_size, training=None):
@@ -232,11 +235,12 @@ class FasterRCNN(tf.keras.Model):
     count = boxes.shape[1]
     boxes = tf.stop_gradient(boxes)
     crops = roi.crop_and_pool(features, boxes, image_size, self._crop)
-    x = tf.reduce_mean(self.conv5(crops, training=training), [1, 2])
+    maps = self.conv5(crops, training=training)
+    x = tf.reduce_mean(tf.cast(maps, tf.float32), [1, 2])
     logits, codes = self.head(x)
     logits = tf.reshape(logits, [-1, count, self.num_classes + 1])
     codes = tf.reshape(codes, [-1, count, self.num_boxes, 4])
-    return tf.cast(logits, tf.float32), tf.cast(codes, tf.float32)
+    return logits, codes
 
   def call(self, images, image_sizes, training=None):
     """Runs both stages as at test time.

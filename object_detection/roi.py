@@ -58,7 +58,10 @@ def crop_and_resize(features, boxes, owners, crop: int) -> tf.Tensor:
 
   @tf.custom_gradient
   def sample(features):
-    crops = tf.image.crop_and_resize(features, boxes, owners, [crop, crop])
+    # In float32, as GPUs have no kernel for bfloat16.
+    crops = tf.image.crop_and_resize(
+      tf.cast(features, tf.float32), boxes, owners, [crop, crop]
+    )
 
     def gradient(upstream):
       cells = _bilinear_weights(boxes, owners, tf.shape(features), crop)

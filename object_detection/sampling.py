@@ -4,7 +4,8 @@ Every draw is a pure function of its seed, so a run that is stopped and resumed
 samples what it would have sampled. A seed is two integers: one pair for all
 images, or [N, 2] with a pair for each (as official_repro.data.order's
 augment_seeds makes them), and then the sample of an image does not depend on
-the batch that it stands in.
+the batch or replica that it stands in, but for the size that it is padded to:
+that decides which anchors there are.
 
 Shapes: N images, A anchors or proposals, S sampled.
 """

@@ -49,6 +49,11 @@ class DetectionTask(record_task.RecordTask):
       ValueError: a data folder or split is missing or empty, or the labels do
         not fit.
     """
+    record_task.check_compilation(
+      config,
+      'XLA has no suppression of boxes and no crop_and_resize, which are in '
+      'the middle of a detector',
+    )
     task = config.task
     if task.metric not in host_evaluation.METRICS:
       raise ValueError(

@@ -7,6 +7,8 @@ from typing import Optional
 
 import tensorflow as tf
 
+from official_repro.core import replicas
+
 
 def per_label_logistic_loss(
   *,
@@ -53,7 +55,9 @@ def per_label_logistic_loss(
   return total / tf.cast(images, tf.float32)
 
 
-def softmax_loss(*, logits: tf.Tensor, label_ids: tf.Tensor) -> tf.Tensor:
+def softmax_loss(
+  *, logits: tf.Tensor, label_ids: tf.Tensor, over_replicas: bool = False
+) -> tf.Tensor:
   """Softmax cross-entropy with the first label of each image.
 
   For single-label data (the ImageNet baseline and fine-tuning of Sun et al.
@@ -63,6 +67,8 @@ def softmax_loss(*, logits: tf.Tensor, label_ids: tf.Tensor) -> tf.Tensor:
     logits: [B, C] float; float16 and bfloat16 are computed in float32.
     label_ids: [B, L] integer ids in [0, C); only column 0 is read, negative =
       an image without label, which is left out.
+    over_replicas: divide by the mean over the replicas of their labelled
+      images, as a training step must, see core.replicas.
 
   Returns:
     float32 scalar; 0 when no image has a label.
@@ -72,9 +78,10 @@ def softmax_loss(*, logits: tf.Tensor, label_ids: tf.Tensor) -> tf.Tensor:
   losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
     labels=tf.maximum(first, 0), logits=tf.cast(logits, tf.float32)
   )
-  return tf.math.divide_no_nan(
-    tf.reduce_sum(losses * labelled), tf.reduce_sum(labelled)
-  )
+  number = tf.reduce_sum(labelled)
+  if over_replicas:
+    number = replicas.mean_count(number)
+  return tf.math.divide_no_nan(tf.reduce_sum(losses * labelled), number)
 
 
 def _distinct(label_ids, confidence):

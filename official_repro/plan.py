@@ -36,8 +36,9 @@ def define_flags() -> None:
     'placement',
     None,
     ['in_turn', 'by_size'],
-    'How variables are dealt out to the servers: in_turn, as tf.distribute '
-    'does (the default), or by_size. The plan shows both and counts with this.',
+    'How variables are dealt out to the servers: by_size, as training does '
+    '(the default), or in_turn, as tf.distribute does. The plan shows both and '
+    'counts with this.',
   )
   d.DEFINE_float(
     'utilisation',

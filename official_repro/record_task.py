@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 from official.core import base_task
 
-from official_repro.core import optimizers
+from official_repro.core import acceleration, optimizers
 from official_repro.data import manifest, pipeline
 
 
@@ -64,7 +64,7 @@ class RecordTask(base_task.Task):
   def create_optimizer(cls, optimizer_config, runtime_config=None, **_):
     """See base class; float16 needs its loss scaled."""
     optimizer = optimizers.build_optimizer(optimizer_config)
-    if runtime_config and runtime_config.mixed_precision == 'float16':
+    if runtime_config and runtime_config.precision == acceleration.SCALED:
       return tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
     return optimizer
 
@@ -98,7 +98,9 @@ def descend(
 
   Args:
     forward: returns the loss, a float32 scalar that is a mean over the
-      replica's share, and whatever the caller wants back.
+      replica's share, and whatever the caller wants back. The step is on the
+      mean of the replicas' losses; see core.replicas for what that asks of a
+      loss. Weight decay, the same on each, counts once.
     model: its trainable variables move.
     optimizer: Keras optimizer, which sums gradients over the replicas.
 
@@ -118,6 +120,29 @@ def descend(
     gradients = optimizer.get_unscaled_gradients(gradients)
   optimizer.apply_gradients(zip(gradients, variables))
   return loss, more
+
+
+def check_compilation(config, obstacle: str = '') -> None:
+  """Checks that runtime.jit_compile, where set, suits the task.
+
+  Args:
+    config: ExperimentConfig.
+    obstacle: why the task's step cannot be compiled, if so.
+
+  Raises:
+    ValueError: it does not.
+  """
+  if not config.runtime.jit_compile:
+    return
+  if config.task.model.sync_batch_norm:
+    obstacle = (
+      'task.model.sync_batch_norm sends messages between replicas in the '
+      'middle of the network'
+    )
+  if obstacle:
+    raise ValueError(
+      f'runtime.jit_compile is true, but {obstacle}; leave --jit_compile out.'
+    )
 
 
 def load_dataset(params) -> manifest.Dataset:

@@ -9,7 +9,7 @@ from typing import Any, Optional
 import tensorflow as tf
 
 from official_repro import evaluate, losses, record_task, task_config
-from official_repro.core import checkpoints, drawing
+from official_repro.core import acceleration, checkpoints, drawing
 from official_repro.data import hierarchy, pipeline, records
 from official_repro.data import images as images_lib
 from official_repro.modeling import classifier, sharded_dense
@@ -36,6 +36,7 @@ class ClassificationTask(record_task.RecordTask):
       ValueError: a data folder or split is missing or empty, or the labels do
         not fit.
     """
+    record_task.check_compilation(config)
     task = config.task
     if task.loss not in ('per_label_logistic', 'softmax'):
       raise ValueError(
@@ -113,6 +114,7 @@ class ClassificationTask(record_task.RecordTask):
       freeze=config.freeze,
       batch_norm_momentum=config.model.batch_norm_momentum,
       batch_norm_epsilon=config.model.batch_norm_epsilon,
+      sync_batch_norm=config.model.sync_batch_norm,
     )
 
   def initialize(self, model: tf.keras.Model) -> None:
@@ -174,7 +176,12 @@ class ClassificationTask(record_task.RecordTask):
     )
 
   def build_losses(
-    self, labels, model_outputs, aux_losses=None, confidence=None
+    self,
+    labels,
+    model_outputs,
+    aux_losses=None,
+    confidence=None,
+    over_replicas=False,
   ):
     """Label loss, plus the regularisers' where given.
 
@@ -183,13 +190,16 @@ class ClassificationTask(record_task.RecordTask):
       model_outputs: [B, C] float logits.
       aux_losses: scalars to add.
       confidence: [B, L] float32 targets of the labels; 1 where None.
+      over_replicas: see losses.softmax_loss.
 
     Returns:
       A float32 scalar.
     """
     logits = tf.cast(model_outputs, tf.float32)
     if self.task_config.loss == 'softmax':
-      loss = losses.softmax_loss(logits=logits, label_ids=labels)
+      loss = losses.softmax_loss(
+        logits=logits, label_ids=labels, over_replicas=over_replicas
+      )
     else:
       loss = losses.per_label_logistic_loss(
         logits=logits,
@@ -224,13 +234,15 @@ class ClassificationTask(record_task.RecordTask):
     Returns:
       {'loss': scalar}.
     """
+    network = acceleration.compiled(model)
 
     def forward():
-      outputs = model(images_lib.normalize(inputs['image']), training=True)
+      outputs = network(images_lib.normalize(inputs['image']), training=True)
       label_loss = self.build_losses(
         inputs['label_ids'],
         outputs['logits'],
         confidence=inputs.get('confidence'),
+        over_replicas=True,
       )
       loss = label_loss
       if model.losses:

@@ -16,6 +16,7 @@ class ModelConfig(base_config.Config):
     num_classes: labels; 0 takes the data's.
     fc_shards: equal parts of the final layer (Sun et al. 2017, sec. 3.1: 50).
     batch_norm_momentum, batch_norm_epsilon: TF-slim's .997 and 1e-5.
+    sync_batch_norm: batch norm over all replicas, see blocks.BlockOptions.
   """
 
   depth: int = 101
@@ -25,6 +26,7 @@ class ModelConfig(base_config.Config):
   fc_shards: int = 50
   batch_norm_momentum: float = 0.997
   batch_norm_epsilon: float = 1e-5
+  sync_batch_norm: bool = False
 
 
 @dataclasses.dataclass

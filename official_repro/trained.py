@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from official_repro import task as task_lib
 from official_repro import task_config
-from official_repro.core import checkpoints
+from official_repro.core import acceleration, checkpoints
 from official_repro.core import config as config_lib
 from official_repro.data import images as images_lib
 
@@ -59,6 +59,7 @@ class TrainedClassifier:
     return images_lib.eval_image(encoded, resize=self.resize, crop=self.crop)
 
 
+@acceleration.in_float32()
 def load(model_dir: str) -> TrainedClassifier:
   """Builds the network of a run and loads its newest checkpoint.
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from official_repro.core import checkpoints
+from official_repro.core import acceleration, checkpoints
 from official_repro.core import config as config_lib
 from pose import joints as joints_lib
 from pose import model as model_lib
@@ -29,6 +29,7 @@ def build_model(
     intermediate=net.intermediate,
     radius=config.crop.radius,
     freeze_batch_norm=net.freeze_batch_norm,
+    sync_batch_norm=net.sync_batch_norm,
     batch_norm_momentum=net.batch_norm_momentum,
     batch_norm_epsilon=net.batch_norm_epsilon,
     pixel_range=pixel_range,
@@ -79,6 +80,7 @@ class TrainedPose:
   checkpoint: str
 
 
+@acceleration.in_float32()
 def load_trained(model_dir: str) -> TrainedPose:
   """Builds the network of a run and loads its newest checkpoint.
 

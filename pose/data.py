@@ -25,6 +25,7 @@ from pose import crops, record_parser
 K = record_parser.K
 
 
+@pipeline.without_autograph
 def training_dataset(
   split: manifest.Split,
   people: parts.Parts,
@@ -108,6 +109,7 @@ def training_dataset(
   return batches.prefetch(tf.data.AUTOTUNE).with_options(pipeline.options())
 
 
+@pipeline.without_autograph
 def evaluation_dataset(
   split: manifest.Split,
   boxes: Mapping[str, np.ndarray],

@@ -51,7 +51,13 @@ def hough_vote(heatmaps, offsets, radius: float = RADIUS) -> tf.Tensor:
   if heatmaps.shape.rank == 3:
     votes = _vote(heatmaps[None], offsets[None], scale)[0]
   else:
-    votes = _vote(heatmaps, offsets, scale)
+    # A replica's share of the last batch of an evaluation may be empty, and
+    # nothing can be made of the maps of nobody.
+    votes = tf.cond(
+      tf.shape(heatmaps)[0] > 0,
+      lambda: _vote(heatmaps, offsets, scale),
+      lambda: tf.zeros_like(heatmaps),
+    )
   return tf.ensure_shape(votes, heatmaps.shape)
 
 

@@ -172,7 +172,7 @@ def mini_person():
     python -m pose.train --experiment=mini_person --data_dir=DATA \
         --model_dir=RUN --init_checkpoint=MINI_JFT_RUN
   """
-  steps = 1500
+  steps = 1000
   height = 97
   return _experiment(
     model={
@@ -180,6 +180,7 @@ def mini_person():
       'depth': 14,
       'width': 0.5,
       'batch_norm_momentum': 0.9,
+      'freeze_batch_norm': False,
     },
     data={
       'global_batch_size': 16,

@@ -32,7 +32,7 @@ _PADDING = batching.PADDING / 127.5 - 1
 
 
 class Maps(tf.keras.layers.Layer):
-  """A 1x1 convolution with bias, from N(0, .01) and 0.
+  """A 1x1 convolution with bias, from N(0, .01) and 0; always in float32.
 
   Args:
     channels: outputs.
@@ -41,7 +41,7 @@ class Maps(tf.keras.layers.Layer):
   """
 
   def __init__(self, channels: int, weight_decay: float, name: str):
-    super().__init__(name=name)
+    super().__init__(name=name, dtype='float32')
     self._channels, self._weight_decay = channels, weight_decay
 
   def build(self, input_shape):
@@ -61,7 +61,7 @@ class Maps(tf.keras.layers.Layer):
   def call(self, inputs):
     """[N, h, w, C] -> float32 [N, h, w, channels]."""
     maps = tf.nn.conv2d(inputs, self.kernel, 1, 'VALID')
-    return tf.cast(tf.nn.bias_add(maps, self.bias), tf.float32)
+    return tf.nn.bias_add(maps, self.bias)
 
 
 class PoseNet(tf.keras.Model):
@@ -78,7 +78,8 @@ class PoseNet(tf.keras.Model):
     freeze: 'none' or a stage: everything up to it is fixed.
     freeze_batch_norm: moving averages, also in training.
     weight_decay: L2 / 2 on all kernels that are trained.
-    batch_norm_momentum, batch_norm_epsilon: see resnet.ResNet.
+    batch_norm_momentum, batch_norm_epsilon, sync_batch_norm: see
+      resnet.ResNet.
     pixel_range: see pixels.PixelMap; the images given to the model are in
       [-1, 1] whatever this is.
     name: of the model.
@@ -102,6 +103,7 @@ class PoseNet(tf.keras.Model):
     radius: float = 25.0,
     freeze: str = 'none',
     freeze_batch_norm: bool = True,
+    sync_batch_norm: bool = False,
     weight_decay: float = 0.0,
     batch_norm_momentum: float = 0.997,
     batch_norm_epsilon: float = 1e-5,
@@ -125,6 +127,7 @@ class PoseNet(tf.keras.Model):
       weight_decay=weight_decay,
       freeze=freeze,
       freeze_batch_norm=freeze_batch_norm,
+      sync_batch_norm=sync_batch_norm,
       extra_endpoints=[intermediate] if intermediate else [],
       name='trunk',
     )

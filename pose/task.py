@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from official_repro import record_task
-from official_repro.core import checkpoints
+from official_repro.core import acceleration, checkpoints
 from official_repro.data import images as images_lib
 from official_repro.data import pipeline
 from pose import (
@@ -52,6 +52,7 @@ class PoseTask(record_task.RecordTask):
       ValueError: a data folder or split is missing or empty, or the crop does
         not fit the network's cells.
     """
+    record_task.check_compilation(config)
     record_task.load_datasets(config.task)
     _check_crop(config.task.crop)
     return config
@@ -234,9 +235,10 @@ class PoseTask(record_task.RecordTask):
     Returns:
       {'loss': scalar}.
     """
+    network = acceleration.compiled(model)
 
     def forward():
-      found = model(images_lib.normalize(inputs['image']), training=True)
+      found = network(images_lib.normalize(inputs['image']), training=True)
       parts = self.build_losses(self._targets(inputs), found, model.losses)
       return tf.add_n(list(parts.values())), parts
 

@@ -269,24 +269,6 @@ def test_parameter_servers_do_not_evaluate(data, tmp_path):
     )
 
 
-@pytest.mark.parametrize('kind', ['bfloat16', 'float16'])
-def test_mixed_precision_trains_and_keeps_float32_weights(data, tmp_path, kind):
-  result = _train(
-    data,
-    tmp_path,
-    steps=2,
-    mode='train_and_eval',
-    override='trainer.validation_steps=1',
-    **{'runtime.mixed_precision': kind},
-  )
-  assert np.isfinite(result['loss'])
-  kernels = [
-    v for k, v in _tensors(tmp_path / 'ckpt-2').items() if 'kernel' in k
-  ]
-  assert kernels
-  assert {v.dtype for v in kernels} == {np.dtype('float32')}
-
-
 def test_missing_split_is_told_with_those_that_exist(data, tmp_path):
   with pytest.raises(ValueError, match='validation') as e:
     _train(data, tmp_path, override='task.train_data.split=trian')

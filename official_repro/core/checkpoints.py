@@ -39,6 +39,10 @@ class Metadata(tf.train.experimental.PythonState):
     """Called by tf.train.Checkpoint when restoring."""
     self.values = json.loads(string_value)
 
+  def _copy_trackable_to_cpu(self, object_map):
+    """Called before a checkpoint is written in the background."""
+    object_map.setdefault(self, Metadata(self.values))
+
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
@@ -107,6 +111,24 @@ def open_reader(prefix: str):
   try:
     return tf.train.load_checkpoint(prefix)
   except (tf.errors.OpError, ValueError, RuntimeError) as e:
+    text = ' '.join(str(e).split())
+    raise ValueError(f'Checkpoint {prefix!r} cannot be read: {text}') from e
+
+
+def read_tensor(reader, key: str, prefix: str) -> Any:
+  """Returns a value as an array, with one sentence for a damaged file.
+
+  Args:
+    reader: from open_reader.
+    key: in the checkpoint.
+    prefix: of the checkpoint, for the message.
+
+  Raises:
+    ValueError: the file is cut short, or a checksum does not fit.
+  """
+  try:
+    return reader.get_tensor(key)
+  except Exception as e:  # errors of many kinds, IndexError among them
     text = ' '.join(str(e).split())
     raise ValueError(f'Checkpoint {prefix!r} cannot be read: {text}') from e
 
@@ -196,9 +218,10 @@ def read_position(prefix: str) -> int:
 
 def read_weights(path: str, prefix: str = '') -> dict[str, Any]:
   """Returns {variable name: array} of the names that begin with `prefix`."""
-  reader = open_reader(find(path))
+  checkpoint = find(path)
+  reader = open_reader(checkpoint)
   return {
-    name: reader.get_tensor(key)
+    name: read_tensor(reader, key, checkpoint)
     for name, key in weight_keys(reader).items()
     if name.startswith(prefix)
   }
@@ -252,7 +275,8 @@ def load_weights(
   if not allow_partial:
     _check_trunk(result, head_prefix)
   for variable, key in todo:
-    variable.assign(_finite(reader.get_tensor(key), variable.name, prefix))
+    value = read_tensor(reader, key, prefix)
+    variable.assign(_finite(value, variable.name, prefix))
   return result
 
 

@@ -44,6 +44,35 @@ class ClusterConfig:
   task_index: int
   source: str = 'TF_CONFIG'
 
+  @property
+  def name(self) -> str:
+    """This process, for messages and file names: worker-1."""
+    return f'{self.task_type}-{self.task_index}'
+
+  @property
+  def trainers(self) -> tuple:
+    """The tasks that compute steps: chief-0, worker-0, worker-1, ..."""
+    return tuple(
+      f'{kind}-{i}'
+      for kind in ('chief', 'worker')
+      for i in range(len(self.cluster.get(kind, ())))
+    )
+
+  @property
+  def leads(self) -> bool:
+    """Whether this process writes the run's files: the first trainer does."""
+    return self.name == self.trainers[0]
+
+  def others(self) -> dict[str, str]:
+    """Returns {name: address} of all tasks but this one and evaluators."""
+    return {
+      f'{kind}-{i}': address
+      for kind, addresses in self.cluster.items()
+      if kind != 'evaluator'
+      for i, address in enumerate(addresses)
+      if f'{kind}-{i}' != self.name
+    }
+
   def to_json(self) -> str:
     """Returns the value of TF_CONFIG, which TensorFlow's resolver reads."""
     cluster = {kind: list(hosts) for kind, hosts in self.cluster.items()}

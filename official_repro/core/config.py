@@ -34,6 +34,8 @@ class TrainerConfig(base_config.Config):
     continuous_eval_timeout: seconds without a new checkpoint after which
       continuous_eval ends.
     sample_pictures: pictures in each TensorBoard sheet, 0 for none.
+    stall_seconds: without a step after which the watchdog prints who is
+      missing, and stacks; 0: never.
   """
 
   optimizer_config: optimizers.OptimizationConfig = dataclasses.field(
@@ -48,6 +50,7 @@ class TrainerConfig(base_config.Config):
   validation_steps: int = -1
   continuous_eval_timeout: int = 3600
   sample_pictures: int = 16
+  stall_seconds: int = 600
 
   # What official.core's Trainer asks for; fixed, hence no fields.
   train_tf_while_loop = False
@@ -65,12 +68,24 @@ class RuntimeConfig(base_config.Config):
   Attributes:
     strategy: one_device, mirrored, multi_worker_mirrored or parameter_server.
     seed: of the initial weights, the record order and the augmentation.
-    mixed_precision: '' (float32), 'float16' or 'bfloat16'.
+    cluster_timeout: seconds that the tasks of a cluster wait for each other.
+    precision: float32; or mixed_float16 or mixed_bfloat16, in which the trunk
+      computes, while weights, batch statistics, heads and losses stay in
+      float32. mixed_float16 scales the loss, and the scale is saved.
+    jit_compile: XLA compiles the network's forward and backward pass in
+      training; not detection, whose step XLA has not all operations for.
+    memory_growth: take memory of a GPU as it is needed. TensorFlow's own
+      default takes nearly all of it at the start, and then a second process,
+      such as an evaluation beside the training, finds none. Without it less
+      may be lost to gaps where the memory just suffices.
   """
 
   strategy: str = 'one_device'
   seed: int = 0
-  mixed_precision: str = ''
+  cluster_timeout: int = 600
+  precision: str = 'float32'
+  jit_compile: bool = False
+  memory_growth: bool = True
 
   # What official.core's Trainer asks for; fixed, hence no fields.
   enable_xla = False

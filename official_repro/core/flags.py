@@ -21,6 +21,7 @@ STRATEGIES = (
   'parameter_server',
 )
 RESUME = ('auto', 'never', 'must')
+PRECISIONS = ('float32', 'mixed_float16', 'mixed_bfloat16')
 STAGES = ('none', 'conv1', 'conv2', 'conv3', 'conv4', 'conv5')
 
 # Dedicated flag -> key of the experiment that it sets.
@@ -33,6 +34,9 @@ _FLAG_KEYS = {
   'learning_rate': None,  # its place depends on the schedule
   'seed': 'runtime.seed',
   'strategy': 'runtime.strategy',
+  'precision': 'runtime.precision',
+  'jit_compile': 'runtime.jit_compile',
+  'memory_growth': 'runtime.memory_growth',
 }
 
 
@@ -66,6 +70,15 @@ def define_training_flags() -> None:
   d.DEFINE_string('model_dir', None, 'Folder for checkpoints and events.')
   d.DEFINE_enum('mode', 'train_and_eval', MODES, 'What to do.')
   d.DEFINE_enum('strategy', None, STRATEGIES, 'tf.distribute strategy.')
+  d.DEFINE_enum(
+    'precision', None, PRECISIONS, 'What is computed in; weights are float32.'
+  )
+  d.DEFINE_bool('jit_compile', None, 'Compile the network with XLA.')
+  d.DEFINE_bool(
+    'memory_growth',
+    None,
+    'Take memory of a GPU as it is needed (the default), not all at the start.',
+  )
   d.DEFINE_string('init_checkpoint', None, 'Checkpoint to start from.')
   d.DEFINE_bool(
     'allow_partial_init',
@@ -170,6 +183,14 @@ class StoppedError(Exception):
   """A signal ended the run after its state was saved; the exit code is 143."""
 
 
+# What Kubeflow keeps for errors that a program wants to be retried.
+LOST_PEER = 138
+
+
+class LostPeerError(Exception):
+  """A task of the cluster was lost or never came; the exit code is 138."""
+
+
 def define_beam_flags() -> None:
   """Defines the flags of the binaries that run Apache Beam pipelines."""
   flags.DEFINE_integer(
@@ -196,8 +217,9 @@ _beam_args: list = []
 def run(main: Callable[[list], Any], beam: bool = False) -> None:
   """Runs a binary: parses flags, calls main, turns errors into exit codes.
 
-  0 done; 1 wrong use or bad input, one line on stderr; 143 stopped by SIGTERM
-  after saving. `--debug` adds the traceback.
+  0 done; 1 wrong use or bad input, one line on stderr; 138 a task of the
+  cluster was lost, start again; 143 stopped by SIGTERM after saving. `--debug`
+  adds the traceback.
 
   Args:
     main: takes the positional arguments; may return an exit code.
@@ -253,6 +275,9 @@ def _guarded(main):
     except StoppedError as e:
       print(_one_line(str(e)), file=sys.stderr)
       sys.exit(143)
+    except LostPeerError as e:
+      print(f'Error: {_one_line(str(e))}', file=sys.stderr)
+      sys.exit(LOST_PEER)
     except KeyboardInterrupt:
       print('Interrupted.', file=sys.stderr)
       sys.exit(130)

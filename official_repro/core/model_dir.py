@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 import tensorflow as tf
 
-from official_repro.core import checkpoints
+from official_repro.core import checkpoint_files, checkpoints
 from official_repro.core import config as config_lib
 
 
@@ -59,12 +59,13 @@ def resume_from(model_dir: str, resume: str) -> Optional[str]:
     resume: auto, never or must.
 
   Returns:
-    The newest checkpoint, or None to start anew.
+    The newest checkpoint that can be read, or None to start anew.
 
   Raises:
-    ValueError: never and there is one, or must and there is none.
+    ValueError: never and there is one, or must and there is none; or none of
+      them can be read.
   """
-  found = tf.train.latest_checkpoint(model_dir)
+  found = checkpoint_files.newest_whole(model_dir)
   if found and resume == 'never':
     raise ValueError(
       f'Folder --model_dir {model_dir!r} holds {os.path.basename(found)}, and '

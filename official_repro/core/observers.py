@@ -162,14 +162,17 @@ def append_metrics(
 
 
 def check_loss(
-  trainer, model_dir: str, record_ids: Callable[[int], Sequence[str]]
+  trainer,
+  model_dir: str,
+  record_ids: Optional[Callable[[int], Sequence[str]]],
 ) -> None:
   """Stops the run when a loss was not finite.
 
   Args:
     trainer: Trainer.
     model_dir: gets nonfinite-STEP.json with the ids of the step's records.
-    record_ids: takes the position of a batch, returns its record ids.
+    record_ids: takes the position of a batch, returns its record ids; None:
+      another process writes them.
 
   Raises:
     ValueError: some step's loss was NaN or infinite.
@@ -177,9 +180,19 @@ def check_loss(
   step = trainer.bad_step()
   if step is None:
     return
+  path = os.path.join(model_dir, f'nonfinite-{step}.json')
+  if record_ids:
+    _write_records(trainer, step, path, record_ids)
+  raise ValueError(
+    f'The loss of step {step} is not finite; nothing was saved after the last '
+    f'checkpoint. The records of its batch are in {path}; look at them, or '
+    'lower --learning_rate.'
+  )
+
+
+def _write_records(trainer, step, path, record_ids):
   since = int(trainer.global_step.numpy()) - step + 1
   position = int(trainer.position.numpy()) - since * trainer.batch_size
-  path = os.path.join(model_dir, f'nonfinite-{step}.json')
   with open(path, 'w', encoding='utf-8') as f:
     json.dump(
       {
@@ -191,11 +204,6 @@ def check_loss(
       f,
       indent=1,
     )
-  raise ValueError(
-    f'The loss of step {step} is not finite; nothing was saved after the last '
-    f'checkpoint. The records of its batch are in {path}; look at them, or '
-    'lower --learning_rate.'
-  )
 
 
 class SignalFlag:

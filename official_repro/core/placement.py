@@ -7,14 +7,13 @@ from collections.abc import Mapping
 def place_by_size(sizes: Mapping[str, int], servers: int) -> list[int]:
   """Deals variables out so that the servers hold about the same.
 
-  The largest variable goes first, each to the server that holds least so far;
-  of equals the one that comes first in `sizes`, and the server with the fewest
-  variables, then that of the smallest number. So the same mapping always gives
-  the same answer. No server holds more than
-  total / servers + largest * (1 - 1 / servers).
+  Each variable, in the order in which they are made, goes to the server that
+  holds least so far; of equals to the one with the fewest variables, then that
+  of the smallest number. So sub-FC layers of one size go round the servers. No
+  server holds more than total / servers + largest * (1 - 1 / servers).
 
   Args:
-    sizes: {name: bytes}.
+    sizes: {name: bytes}, in the order in which the variables are made.
     servers: number of parameter servers.
 
   Returns:
@@ -25,24 +24,35 @@ def place_by_size(sizes: Mapping[str, int], servers: int) -> list[int]:
       negative size.
   """
   _check(sizes, servers)
-  values = list(sizes.values())
-  # Bytes, variables (so that empty ones are spread too), number.
-  loads = [(0, 0, server) for server in range(servers)]
-  places = [0] * len(values)
-  # Sorting is stable: equals stay in their order.
-  for index in sorted(range(len(values)), key=lambda i: -values[i]):
-    load, count, server = loads[0]
-    places[index] = server
-    heapq.heapreplace(loads, (load + values[index], count + 1, server))
-  return places
+  loads = Loads(servers)
+  return [loads.add(size) for size in sizes.values()]
+
+
+class Loads:
+  """What the servers hold so far, for variables that come one by one.
+
+  Args:
+    servers: number of parameter servers.
+  """
+
+  def __init__(self, servers: int):
+    # Bytes, variables (so that empty ones are spread too), number.
+    self._heap = [(0, 0, server) for server in range(servers)]
+
+  def add(self, size: int) -> int:
+    """Returns the server that a variable of so many bytes goes to."""
+    load, count, server = self._heap[0]
+    heapq.heapreplace(self._heap, (load + size, count + 1, server))
+    return server
 
 
 def place_in_turn(sizes: Mapping[str, int], servers: int) -> list[int]:
   """What `tf.distribute.ParameterServerStrategy` does: one after the other.
 
-  It knows no sizes. Where every layer has the same number of variables and
-  that number and `servers` have a common factor, the kernels, which are nearly
-  all bytes, end on some of the servers only.
+  Left to itself, that is (see server_variables); it knows no sizes. Where every
+  layer has the same number of variables and that number and `servers` have a
+  common factor, the kernels, which are nearly all bytes, end on some of the
+  servers only.
 
   Args:
     sizes: {name: bytes}, in the order in which the variables are made.

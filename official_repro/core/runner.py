@@ -3,17 +3,29 @@
 Load order: newest checkpoint in model_dir > --init_checkpoint > random.
 """
 
+import contextlib
 import fractions
 import math
 import os
+import shutil
 import sys
+import tempfile
 from typing import Any
 
 import orbit
 import tensorflow as tf
 from official.core import base_task
 
-from official_repro.core import checkpoints, observers
+from official_repro.core import (
+  acceleration,
+  agreement,
+  checkpoint_files,
+  checkpoints,
+  observers,
+  peers,
+  server_variables,
+  watchdog,
+)
 from official_repro.core import flags as core_flags
 from official_repro.core import model_dir as model_dir_lib
 from official_repro.core import strategy as strategy_lib
@@ -40,9 +52,16 @@ def run(options: core_flags.RunOptions, task_class: type[base_task.Task]):
   Raises:
     ValueError: bad input, in one sentence.
     flags.StoppedError: SIGTERM came; the state is saved.
+    flags.LostPeerError: a task of the cluster was lost.
   """
-  _check_mode(options)
-  strategy_lib.serve_if_worker(options.config.runtime.strategy)
+  strategy = options.config.runtime.strategy
+  if strategy == 'parameter_server':
+    _check_mode(options)
+  cluster = strategy_lib.cluster(strategy)
+  if cluster and cluster.others():
+    _check_mode(options)
+  if strategy_lib.serves(strategy, cluster):
+    strategy_lib.serve(cluster, options.model_dir)
   config = task_class.resolve(options.config)
   if options.epochs is not None and options.mode != 'eval':
     steps = steps_of_epochs(
@@ -52,9 +71,12 @@ def run(options: core_flags.RunOptions, task_class: type[base_task.Task]):
     )
     config = config.replace(trainer={'train_steps': steps})
   if 'train' not in options.mode:
-    return _Run(config, options, task_class).evaluate()
-  with model_dir_lib.locked(options.model_dir):
-    return _Run(config, options, task_class).train()
+    return _Run(config, options, task_class, cluster).evaluate()
+  with contextlib.ExitStack() as stack:
+    if cluster is None or cluster.leads:
+      stack.enter_context(model_dir_lib.locked(options.model_dir))
+      checkpoint_files.remove_leftovers(options.model_dir)
+    return _Run(config, options, task_class, cluster).train()
 
 
 def steps_of_epochs(epochs: float, records: int, batch_size: int) -> int:
@@ -70,21 +92,23 @@ def steps_of_epochs(epochs: float, records: int, batch_size: int) -> int:
 
 
 def _check_mode(options):
-  strategy = options.config.runtime.strategy
-  if strategy == 'parameter_server' and options.mode != 'train':
+  if options.mode != 'train':
     raise ValueError(
-      f'Strategy parameter_server cannot do --mode={options.mode}; use '
-      '--mode=train, and beside it a process with --mode=continuous_eval '
-      '--strategy=one_device on the same --model_dir.'
+      f'Strategy {options.config.runtime.strategy} cannot do '
+      f'--mode={options.mode} in a cluster; use --mode=train, and beside it a '
+      'process with --mode=continuous_eval --strategy=one_device on the same '
+      '--model_dir.'
     )
 
 
 class _Run:
   """State of one run between its phases."""
 
-  def __init__(self, config, options, task_class):
-    self.config, self.options = config, options
+  def __init__(self, config, options, task_class, cluster=None):
+    self.config, self.options, self.cluster = config, options, cluster
     self.model_dir = options.model_dir
+    # Of the processes that train together, one writes the run's files.
+    self.leads = cluster is None or cluster.leads
     self.train_wanted = 'train' in options.mode
     self.eval_wanted = 'eval' in options.mode
     self.resume = model_dir_lib.resume_from(
@@ -96,29 +120,36 @@ class _Run:
         'evaluate.'
       )
     tf.keras.utils.set_random_seed(config.runtime.seed)
-    policy = config.runtime.mixed_precision
-    if policy not in ('', 'float16', 'bfloat16'):
-      raise ValueError(
-        f'runtime.mixed_precision is {policy!r}; use float16, bfloat16 or '
-        "'' for float32."
-      )
-    tf.keras.mixed_precision.set_global_policy(
-      f'mixed_{policy}' if policy else 'float32'
-    )
-    self.strategy = strategy_lib.create(config.runtime.strategy)
+    acceleration.configure(config.runtime)
+    with peers.awaited(cluster, config.runtime.cluster_timeout):
+      self.strategy = strategy_lib.create(config.runtime.strategy, cluster)
+    self.agreement = self._make_agreement()
     self.task = task_class(config.task, logging_dir=self.model_dir)
     self.task.seed = config.runtime.seed
     self.signal = observers.SignalFlag()
+    self._stopping = False
+    self._step = 0  # the last one that ended, as far as this process knows
     self._data_wait = 0.0  # the trainer's, at the last point of the curve
     self._evaluating = None  # progress of the evaluation that runs, if any
     self._waited = 0  # seconds without a new checkpoint, continuous_eval
     if self.resume:
       model_dir_lib.check_resumable(self.resume, self.task.metadata())
       self.task.start_position = checkpoints.read_position(self.resume)
+    self.agreement.check_same(
+      self.task.start_position, 'the position to go on from'
+    )
     self._build()
 
+  def _make_agreement(self):
+    if self.config.runtime.strategy != 'multi_worker_mirrored':
+      return agreement.Agreement(self.strategy)
+    names = self.cluster.trainers if self.cluster else ('',)
+    index = names.index(self.cluster.name) if self.cluster else 0
+    return agreement.Agreement(self.strategy, index, len(names))
+
   def _build(self):
-    with self.strategy.scope():
+    placed = server_variables.placed_by_size(self.strategy)
+    with self.strategy.scope(), placed:
       model = self.task.build_model()
       optimizer = self.task.create_optimizer(
         self.config.trainer.optimizer_config, self.config.runtime
@@ -131,9 +162,13 @@ class _Run:
         train=self.train_wanted,
         evaluate=self.eval_wanted,
       )
-    self.manager = tf.train.CheckpointManager(
+    if not self.leads:
+      # Saving reads variables of all processes, so all of them must save.
+      self._spare = tempfile.mkdtemp(prefix='checkpoints-')
+    self.manager = checkpoint_files.Manager(
       self.trainer.checkpoint,
-      directory=self.model_dir,
+      self.model_dir if self.leads else self._spare,
+      resume=self.resume,
       max_to_keep=self.config.trainer.max_to_keep,
       step_counter=self.trainer.global_step,
       checkpoint_interval=self.config.trainer.checkpoint_interval,
@@ -154,11 +189,16 @@ class _Run:
       global_step=self.trainer.global_step,
       steps_per_loop=self.config.trainer.steps_per_loop,
       checkpoint_manager=self.manager,
-      summary_dir=os.path.join(self.model_dir, 'train'),
-      eval_summary_dir=os.path.join(self.model_dir, 'validation'),
+      summary_dir=self._events('train'),
+      eval_summary_dir=self._events('validation'),
       train_actions=[self._after_loop],
       eval_actions=[self._after_evaluation],
+      # In a cluster other tasks would wait all the same.
+      enable_async_checkpointing=self.cluster is None,
     )
+
+  def _events(self, folder):
+    return os.path.join(self.model_dir, folder) if self.leads else None
 
   def train(self):
     """Trains to the end, evaluating on the way where the mode says so."""
@@ -168,33 +208,66 @@ class _Run:
         f'train_steps is {trainer_config.train_steps}; set --train_steps to 1 '
         'or more.'
       )
-    model_dir_lib.write_run_files(
-      self.model_dir, self.config, self.task.data_hash()
-    )
-    self.task.write_assets(self.model_dir)
-    self.trainer.should_stop = self.signal
-    self.trainer.on_step = self.progress
-    output = {}
-    with self.signal.listening():
-      controller = self._controller()
-      self._report_start()
-      if self.config.trainer.sample_pictures:
-        self._write_sheets(
-          'train', self.task.input_sheets(trainer_config.sample_pictures)
-        )
-      if self.eval_wanted:
-        output = controller.train_and_evaluate(
-          train_steps=trainer_config.train_steps,
-          eval_steps=trainer_config.validation_steps,
-          eval_interval=trainer_config.validation_interval,
-        )
-        if output is None:  # the run had already ended
-          output = controller.evaluate(trainer_config.validation_steps)
-      else:
-        controller.train(trainer_config.train_steps)
+    if self.leads:
+      model_dir_lib.write_run_files(
+        self.model_dir, self.config, self.task.data_hash()
+      )
+      self.task.write_assets(self.model_dir)
+    self.trainer.should_stop = self._should_stop
+    self.trainer.on_step = self._on_step
+    self.trainer.on_wait = self._on_wait
+    with contextlib.ExitStack() as stack:
+      stack.enter_context(self.signal.listening())
+      self.watchdog = stack.enter_context(self._make_watchdog())
+      stack.enter_context(peers.lost_is_told(self.cluster, self._where))
+      if not self.leads:
+        stack.callback(shutil.rmtree, self._spare, ignore_errors=True)
+      output = self._train()
     self.progress.end_line()
-    print(f'Done: {self.manager.latest_checkpoint}')
+    if self.leads:
+      print(f'Done: {self.manager.latest_checkpoint}')
     return observers.to_floats(output or {})
+
+  def _train(self):
+    trainer_config = self.config.trainer
+    controller = self._controller()
+    self._report_start()
+    if trainer_config.sample_pictures and self.leads:
+      self._write_sheets(
+        'train', self.task.input_sheets(trainer_config.sample_pictures)
+      )
+    if not self.eval_wanted:
+      return controller.train(trainer_config.train_steps)
+    output = controller.train_and_evaluate(
+      train_steps=trainer_config.train_steps,
+      eval_steps=trainer_config.validation_steps,
+      eval_interval=trainer_config.validation_interval,
+    )
+    if output is None:  # the run had already ended
+      output = controller.evaluate(trainer_config.validation_steps)
+    return output
+
+  def _make_watchdog(self):
+    name, tasks = 'trainer', ('trainer',)
+    if self.cluster:
+      name = self.cluster.name
+      tasks = sorted([name, *self.cluster.others()])
+    seconds = self.config.trainer.stall_seconds
+    return watchdog.Watchdog(self.model_dir, name, tasks, seconds)
+
+  def _where(self):
+    found = tf.train.latest_checkpoint(self.model_dir)
+    return (
+      f'This was after step {self._step}; started again, the tasks go on from '
+      f'{found or "the beginning"}.'
+    )
+
+  def _on_step(self):
+    self._step = int(self.trainer.global_step.numpy())
+    self.progress()
+
+  def _on_wait(self, what):
+    self.watchdog.beat(self._step, what)
 
   def evaluate(self):
     """Evaluates the newest checkpoint, or each new one as it comes."""
@@ -216,20 +289,47 @@ class _Run:
     )
 
   def _report_start(self):
+    self._step = int(self.trainer.global_step.numpy())
     if self.resume:
-      step = int(self.trainer.global_step.numpy())
-      print(f'Resuming from {self.resume} at step {step}.')
+      print(f'Resuming from {self.resume} at step {self._step}.')
+    if self.trainer.worker_counts:
+      optimizer = self.trainer.optimizer
+      print(
+        server_variables.table(
+          [*self.trainer.model.variables, *optimizer.variables()]
+        ),
+        flush=True,
+      )
     self.progress.restart()
 
   def _after_loop(self, output):
-    output['data_wait_seconds'] = self.trainer.data_wait - self._data_wait
-    self._data_wait = self.trainer.data_wait
-    observers.check_loss(self.trainer, self.model_dir, self.task.record_ids)
+    if not self.trainer.worker_counts:
+      self._add_data_wait(output)
+    observers.check_loss(
+      self.trainer, self.model_dir, self.task.record_ids if self.leads else None
+    )
     self._stop_if_told()
     if _is_last(self.trainer, self.config.trainer):
       self.progress.show(float(output['training_loss']))
 
+  def _add_data_wait(self, output):
+    waited = self.trainer.data_wait - self._data_wait
+    self._data_wait = self.trainer.data_wait
+    of_all = self.agreement.gather(waited)
+    output['data_wait_seconds'] = sum(of_all)
+    if len(of_all) > 1:
+      for worker, seconds in enumerate(of_all):
+        output[f'worker/{worker}/data_wait_seconds'] = seconds
+
+  def _should_stop(self):
+    """All processes of a cluster get the same answer at the same step."""
+    if not self._stopping:
+      self._stopping = self.agreement.any(self.signal())
+    return self._stopping
+
   def _on_eval_step(self):
+    if self.train_wanted:
+      self._on_wait('evaluation')
     self._stop_if_told()
     if self._evaluating is None:
       self.progress.end_line()
@@ -240,12 +340,14 @@ class _Run:
     self._evaluating()
 
   def _stop_if_told(self):
-    if self.signal():
+    if self._should_stop():
       self.progress.end_line()
       self.trainer.use_weights()
       step = int(self.trainer.global_step.numpy())
-      path = self.manager.save(checkpoint_number=step, check_interval=False)
-      observers.stop(step, path)
+      # None where the step was saved already.
+      self.manager.save(checkpoint_number=step, check_interval=False)
+      self.manager.sync()
+      observers.stop(step, os.path.join(self.model_dir, f'ckpt-{step}'))
 
   def _after_evaluation(self, output):
     self._waited, self._evaluating = 0, None

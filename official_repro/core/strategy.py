@@ -1,26 +1,29 @@
 """The four tf.distribute strategies behind one name."""
 
 import os
+from typing import Optional
 
 import tensorflow as tf
 
-from official_repro.core import cluster_config
+from official_repro.core import cluster_config, watchdog
 
 _CLUSTER = ('multi_worker_mirrored', 'parameter_server')
 
 
-def create(name: str) -> tf.distribute.Strategy:
+def create(
+  name: str, cluster: Optional[cluster_config.ClusterConfig] = None
+) -> tf.distribute.Strategy:
   """Returns the strategy called `name`.
 
   Args:
     name: one_device (the first GPU, else the CPU), mirrored (all local GPUs,
       else all logical CPU devices), multi_worker_mirrored or parameter_server
-      (only on the chief); for the cluster see cluster_config.from_environment.
+      (only on the chief).
+    cluster: from `cluster`.
 
   Raises:
-    ValueError: unknown name, or the cluster is missing or wrong.
+    ValueError: unknown name.
   """
-  _checked_cluster(name)
   if name == 'one_device':
     device = 'GPU:0' if tf.config.list_logical_devices('GPU') else 'CPU:0'
     return tf.distribute.OneDeviceStrategy(device)
@@ -28,6 +31,8 @@ def create(name: str) -> tf.distribute.Strategy:
     gpus = tf.config.list_logical_devices('GPU')
     devices = gpus or tf.config.list_logical_devices('CPU')
     return tf.distribute.MirroredStrategy([d.name for d in devices])
+  if cluster is not None:
+    os.environ['TF_CONFIG'] = cluster.to_json()  # where TensorFlow looks
   if name == 'multi_worker_mirrored':
     return tf.distribute.MultiWorkerMirroredStrategy()
   if name == 'parameter_server':
@@ -37,16 +42,35 @@ def create(name: str) -> tf.distribute.Strategy:
   raise ValueError(f'Unknown strategy {name!r}.')
 
 
-def serve_if_worker(name: str) -> None:
+def cluster(name: str) -> Optional[cluster_config.ClusterConfig]:
+  """Reads and checks the cluster, see cluster_config.from_environment.
+
+  Args:
+    name: of the strategy.
+
+  Returns:
+    The cluster; None for strategies of one process, and where none is set.
+
+  Raises:
+    ValueError: it is missing or wrong.
+  """
+  config = cluster_config.from_environment(os.environ)
+  cluster_config.check(config, name)
+  return config if name in _CLUSTER else None
+
+
+def serves(name: str, config: Optional[cluster_config.ClusterConfig]) -> bool:
+  """Whether this task only serves: a worker or ps under parameter servers."""
+  return name == 'parameter_server' and config.task_type in ('worker', 'ps')
+
+
+def serve(config: cluster_config.ClusterConfig, model_dir: str) -> None:
   """Runs a tf.distribute.Server for a worker or ps task, and never returns.
 
-  The chief and the evaluator of a parameter server cluster, and all tasks of
-  other strategies, go on.
+  SIGTERM ends it as any process: it holds nothing that the chief does not
+  save.
   """
-  if name != 'parameter_server':
-    return
-  if _checked_cluster(name).task_type not in ('worker', 'ps'):
-    return
+  os.environ['TF_CONFIG'] = config.to_json()
   resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
   server = tf.distribute.Server(
     resolver.cluster_spec(),
@@ -55,13 +79,6 @@ def serve_if_worker(name: str) -> None:
     protocol='grpc',
     start=True,
   )
-  server.join()
-
-
-def _checked_cluster(name):
-  """Reads and checks the cluster; leaves it where TensorFlow looks for it."""
-  config = cluster_config.from_environment(os.environ)
-  cluster_config.check(config, name)
-  if config is not None and name in _CLUSTER:
-    os.environ['TF_CONFIG'] = config.to_json()
-  return config
+  with watchdog.Watchdog(model_dir, config.name, (), 0) as signs:
+    signs.beat(0, 'serving')
+    server.join()

@@ -12,7 +12,7 @@ import orbit
 import tensorflow as tf
 from official.core import base_trainer
 
-from official_repro.core import averaging, checkpoints
+from official_repro.core import async_steps, averaging, checkpoints
 
 
 class Trainer(base_trainer.Trainer):
@@ -21,8 +21,10 @@ class Trainer(base_trainer.Trainer):
   Attributes:
     position: int64 variable, examples consumed since the start of training.
     data_wait: seconds that all steps so far waited for their batch.
-    should_stop: asked before each step; True ends the loop early.
-    on_step: called after each step.
+    should_stop: asked before each step; True ends the loop early. In a
+      synchronous cluster all processes must give the same answer.
+    on_step: called after each step; under parameter servers now and then.
+    on_wait: called with what the loop waits for next: data, step or workers.
     on_eval_step: called after each batch of an evaluation.
   """
 
@@ -44,6 +46,7 @@ class Trainer(base_trainer.Trainer):
     self.data_wait = 0.0
     self.should_stop: Callable[[], bool] = lambda: False
     self.on_step: Callable[[], None] = lambda: None
+    self.on_wait: Callable[[str], None] = lambda what: None
     self.on_eval_step: Callable[[], None] = lambda: None
     nothing = tf.data.Dataset.range(0)
     super().__init__(
@@ -55,6 +58,9 @@ class Trainer(base_trainer.Trainer):
       evaluate=evaluate,
       train_dataset=None if train else nothing,
       validation_dataset=None if evaluate else nothing,
+    )
+    self.worker_counts = (
+      async_steps.WorkerCounts(self.workers) if self._is_async else None
     )
     averages = averaging.is_averaging(optimizer)
     if train or averages:
@@ -92,6 +98,15 @@ class Trainer(base_trainer.Trainer):
       self._swap.use_weights()
 
   @property
+  def workers(self) -> int:
+    """Processes that compute steps on their own batches; 1 if synchronous."""
+    if not self._is_async:
+      return 1
+    return (
+      self.strategy.extended._num_workers
+    )  # TensorFlow 2.15 has no other way
+
+  @property
   def batch_size(self) -> int:
     """Images per step over all replicas."""
     return self.config.task.train_data.global_batch_size
@@ -108,9 +123,11 @@ class Trainer(base_trainer.Trainer):
       for _ in range(int(num_steps)):
         if self.should_stop():
           return
+        self.on_wait('data')
         start = time.perf_counter()
         inputs = next(iterator)
         self.data_wait += time.perf_counter() - start
+        self.on_wait('step')
         step(inputs)
         self.position.assign_add(self.batch_size)
         self.on_step()
@@ -118,18 +135,41 @@ class Trainer(base_trainer.Trainer):
     return loop
 
   def _async_loop(self):
-    step = tf.function(
-      lambda iterator: self.train_step(next(iterator)), autograph=False
+    counts = self.worker_counts
+    step = async_steps.make_step(
+      counts, self.optimizer.iterations, self.train_step
     )
 
     def loop(iterator, num_steps):
-      for _ in range(int(num_steps)):
-        self.coordinator_for_async().schedule(step, args=(iterator,))
-      self.join()
-      self.position.assign_add(int(num_steps) * self.batch_size)
-      self.on_step()
+      first = int(self.global_step.numpy())
+      shown = [-1]
+
+      def on_poll(ended):
+        if ended != shown[0]:
+          shown[0] = ended
+          self.on_step()
+          self.on_wait('workers')
+
+      begun = async_steps.run(
+        self.coordinator_for_async(),
+        step,
+        iterator,
+        int(num_steps),
+        done=lambda: int(self.global_step.numpy()) - first,
+        workers=counts.workers,
+        should_stop=self.should_stop,
+        on_poll=on_poll,
+      )
+      self.position.assign_add(begun * self.batch_size)
 
     return loop
+
+  def train_loop_end(self):
+    """See base class; with the workers' own numbers under servers."""
+    logs = super().train_loop_end()
+    if self.worker_counts:
+      logs.update(self.worker_counts.logs(self.batch_size))
+    return logs
 
   def create_eval_loop_fn(self, has_state: bool):
     """See base class; without AutoGraph, and never asynchronous."""

@@ -4,7 +4,8 @@ Every epoch permutes the shards, cuts the permuted list into groups of
 `shards_per_group`, and permutes the records of a group as a whole. Nothing is
 carried from one record to the next, so training can start at any position p:
 epoch p // N, slot p % N, N the number of records; only the group that holds
-the slot has to be read.
+the slot has to be read. The number of workers is no part of it: they cut their
+rows out of one and the same order (see pipeline.py), whoever else reads.
 
 The random numbers are a hash (splitmix64's finaliser) of the seed and the
 place where they are used, in TensorFlow ops: the same eagerly, in a

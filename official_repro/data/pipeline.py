@@ -9,6 +9,12 @@ reflection of a row are a function of (seed, p). So a run that starts at
 position p reads on exactly as one that came there, and every input pipeline of
 a distributed run can cut its own slice out of the same global batches.
 
+So the number of devices and hosts may change at each resume (elastic): the same
+global batches come, row by row, whatever the number of replicas or workers.
+Pipelines in step share each batch, see `slicer`; asynchronous workers deal
+whole batches out among themselves, see `lane`. Each of them reads whole groups
+from storage and decodes only its own rows.
+
 In training a damaged record is replaced by the next sound one of its group, so
 that positions stay arithmetic; in evaluation it is left out. Both are reported
 on standard error with the shard's name.
@@ -26,6 +32,10 @@ from official_repro.data import order as order_lib
 from official_repro.data import parts as parts_lib
 
 SHUFFLE_GROUP = 8192
+
+# For what makes a dataset: functions that are mapped have no Python control
+# flow on tensors, and AutoGraph would take half of the time of making it.
+without_autograph = tf.autograph.experimental.do_not_convert
 
 
 def _shard_columns(split: manifest.Split):
@@ -101,13 +111,44 @@ def _evaluation_records(split, slice_of):
   return records.enumerate().filter(lambda number, _: slice_of(number))
 
 
-def slicer(batch_size, start, context):
-  """Cuts one input pipeline's rows out of every global batch.
+def lane():
+  """Returns which of the asynchronous workers makes this dataset, of how many.
+
+  In Downpour SGD (Sun et al. 2017, sec. 4: 50 workers) each worker takes whole
+  batches at its own speed. tf.distribute tells all of them that they are the
+  only input pipeline. To be called where the dataset is made.
+
+  What holds: batch b since the start belongs to lane b % count, and each lane
+  comes in order and without a gap. At a resume all lanes start at the
+  checkpoint's position. What a fast lane had seen ahead of it is seen again and
+  what a slow lane had not come to is missed: for each lane at most as many
+  batches as it was ahead or behind in steps. A worker that is restarted begins
+  its lane anew. Evaluation is not asynchronous.
+
+  Returns:
+    The worker's index, int64 [], and the number of workers, int; 0 and 1
+    without ParameterServerStrategy.
+  """
+  strategy = tf.distribute.get_strategy()
+  asynchronous = isinstance(strategy, tf.distribute.ParameterServerStrategy)
+  if not asynchronous or tf.executing_eagerly():
+    return 0, 1
+  # TensorFlow 2.15 has no public way: cluster_resolver is None here.
+  workers = strategy.extended._num_workers
+  # A tensor that is filled in when a worker runs the function.
+  index = tf.distribute.coordinator.experimental_get_current_worker_index()
+  return index, workers
+
+
+def slicer(batch_size, start, context, lane=(0, 1)):
+  """Cuts one input pipeline's rows out of the global batches.
 
   Args:
     batch_size: GLOBAL.
     start: position of the first row.
     context: tf.distribute.InputContext.
+    lane: index and count; of `count` batches the one of that index is taken,
+      see the function `lane`.
 
   Returns:
     A function from positions, int64, to bool, those of this pipeline; and the
@@ -126,9 +167,12 @@ def slicer(batch_size, start, context):
   rows = batch_size // pipelines
   pipeline = context.input_pipeline_id
 
+  index, count = lane
+
   def slice_of(positions):
+    batch = (positions - start) // batch_size
     row = (positions - start) % batch_size
-    return tf.equal(row // rows, pipeline)
+    return tf.equal(row // rows, pipeline) & tf.equal(batch % count, index)
 
   return slice_of, context.get_per_replica_batch_size(batch_size)
 
@@ -167,6 +211,7 @@ def _check_arguments(
     )
 
 
+@without_autograph
 def make_dataset(
   data_dir: str,
   split: str,
@@ -204,7 +249,8 @@ def make_dataset(
     shuffle_group: training only: records that are shuffled together, at least;
       two groups are held in memory, as encoded records.
     input_context: in a distributed run; this pipeline gives its contiguous
-      slice of every global batch, in batches of one replica's size.
+      slice of every global batch, in batches of one replica's size. Under
+      ParameterServerStrategy a worker gives whole batches, see `lane`.
     drop_remainder: whether to drop a last batch that is not full. By default
       as `training`, which fixes the batch's static shape; training has none.
     with_source_id: whether to give `source_id`; by default only in evaluation.
@@ -271,6 +317,7 @@ def make_dataset(
   return batches.prefetch(tf.data.AUTOTUNE).with_options(options())
 
 
+@without_autograph
 def serialized_records(
   source: manifest.Split,
   *,
@@ -302,7 +349,10 @@ def serialized_records(
     ValueError: the batch cannot be divided among the replicas.
   """
   slice_of, batch_size = slicer(
-    batch_size, start_position, input_context or tf.distribute.InputContext()
+    batch_size,
+    start_position,
+    input_context or tf.distribute.InputContext(),
+    lane() if training else (0, 1),
   )
   if training:
     records = _training_records(
@@ -313,6 +363,7 @@ def serialized_records(
   return records, batch_size
 
 
+@without_autograph
 def record_ids(
   data_dir: str,
   split: str,

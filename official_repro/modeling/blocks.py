@@ -8,6 +8,7 @@ Shapes: N images, H rows, W columns, C channels.
 """
 
 import dataclasses
+import functools
 from typing import Optional
 
 import tensorflow as tf
@@ -29,15 +30,31 @@ class BlockOptions:
       convolutions only.
     freeze_batch_norm: normalise by the moving averages, also in training, and
       leave them as they are; gamma and beta are still trained.
+    sync_batch_norm: in training, normalise by the images of all replicas
+      together, so that they train what one replica with the whole batch would.
+      Two small messages a layer and direction; else each replica normalises by
+      its own images, and the moving averages are the mean of the replicas'.
     winograd: 3x3 convolutions of small maps in float32 on a CPU take
       winograd.conv3x3: faster, and equal but for rounding.
+
+  Raises:
+    ValueError: batch norm both frozen and over all replicas.
   """
 
   batch_norm_momentum: float = 0.997
   batch_norm_epsilon: float = 1e-5
   weight_decay: float = 0.0
   freeze_batch_norm: bool = False
+  sync_batch_norm: bool = False
   winograd: bool = False
+
+  def __post_init__(self):
+    """See the class."""
+    if self.freeze_batch_norm and self.sync_batch_norm:
+      raise ValueError(
+        'sync_batch_norm and freeze_batch_norm are both true, but frozen batch '
+        'norm takes nothing from the images; set one of them to false.'
+      )
 
 
 class HalfL2(tf.keras.regularizers.Regularizer):
@@ -123,11 +140,15 @@ class Conv2D(tf.keras.layers.Layer):
         (size, size, in_channels, filters),
         initializer=slim_initializer(size * size * in_channels),
         regularizer=half_l2(weight_decay),
+        # In mixed precision a scale is multiplied in before the rounding, and
+        # its gradient is added up in float32.
+        experimental_autocast=False,
       )
 
   def call(self, inputs, scale=None):
     """[N, H, W, in_channels] -> [N, H', W', filters], times scale [filters]."""
     kernel = self.kernel if scale is None else self.kernel * scale
+    kernel = tf.cast(kernel, self.compute_dtype)
     if self._winograd and _gains_from_winograd(inputs):
       return winograd_lib.conv3x3(inputs, kernel)
     if self._pad:
@@ -172,18 +193,59 @@ class BatchNorm(tf.keras.layers.BatchNormalization):
       name=name,
     )
     self.frozen = options.freeze_batch_norm
+    self._over_replicas = options.sync_batch_norm
     with tf.name_scope(scope + '/'):
       self.build((None, None, None, channels))
 
   def call(self, inputs, training=None):
     """[N, H, W, C] -> the same shape."""
+    context = tf.distribute.get_replica_context()
+    replicas = context.num_replicas_in_sync if context else 1
+    if self._over_replicas and training and self.trainable and replicas > 1:
+      return self._normalise_over_replicas(inputs)
     return super().call(inputs, training=False if self.frozen else training)
+
+  def _normalise_over_replicas(self, inputs):
+    """What `call` does in training, with the images of all replicas.
+
+    Unlike Keras' own synchronized layer it takes the variance about the mean,
+    not as E(x^2) - E(x)^2, and keeps Bessel's correction in the moving one, as
+    the layer does on one replica.
+    """
+    x = tf.cast(inputs, tf.float32)
+    mean, variance, count = _moments_over_replicas(x)
+    unbiased = variance * count / tf.maximum(count - 1.0, 1.0)
+    for moving, new in (
+      (self.moving_mean, mean),
+      (self.moving_variance, unbiased),
+    ):
+      moving.assign_sub((1.0 - self.momentum) * (moving - new))
+    outputs = tf.nn.batch_normalization(
+      x, mean, variance, self.beta, self.gamma, self.epsilon
+    )
+    return tf.cast(outputs, inputs.dtype)
 
   def scale_and_bias(self):
     """What frozen batch norm comes to: x * scale + bias, each [C]."""
     deviation = tf.sqrt(self.moving_variance + self.epsilon)
     scale = self.gamma / deviation
     return scale, self.beta - self.moving_mean * scale
+
+
+def _moments_over_replicas(x):
+  """Mean [C], variance [C] and count [] of x [N, H, W, C] on all replicas."""
+  total = functools.partial(
+    tf.distribute.get_replica_context().all_reduce, tf.distribute.ReduceOp.SUM
+  )
+  axes = [0, 1, 2]
+  ones = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
+  # Replicas may have maps of different sizes: sums, and one message for both.
+  sums = total(tf.concat([tf.reduce_sum(x, axes), ones[None]], 0))
+  count = sums[-1]
+  mean = sums[:-1] / count
+  # About the mean, whose own gradient is 0 here.
+  square = tf.math.squared_difference(x, tf.stop_gradient(mean))
+  return mean, total(tf.reduce_sum(square, axes)) / count, count
 
 
 def conv_and_norm(conv: Conv2D, norm: BatchNorm, inputs, training=None):
@@ -204,7 +266,7 @@ def conv_and_norm(conv: Conv2D, norm: BatchNorm, inputs, training=None):
   if norm.trainable and not norm.frozen:
     return norm(conv(inputs), training=training)
   scale, bias = norm.scale_and_bias()
-  outputs = conv(inputs, scale=tf.cast(scale, conv.compute_dtype))
+  outputs = conv(inputs, scale=scale)
   return tf.nn.bias_add(outputs, tf.cast(bias, outputs.dtype))
 
 

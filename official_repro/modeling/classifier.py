@@ -22,8 +22,9 @@ class Classifier(tf.keras.Model):
       does; with thousands of rare labels the first steps then go into pushing
       all logits down.
     depth, width, output_stride, stride_placement, weight_decay, freeze,
-      freeze_batch_norm, batch_norm_momentum, batch_norm_epsilon: see
-      resnet.ResNet; the weight decay is also the head's.
+      freeze_batch_norm, sync_batch_norm, batch_norm_momentum,
+      batch_norm_epsilon: see resnet.ResNet; the weight decay is also the
+      head's.
     name: of the model.
 
   Attributes:
@@ -46,6 +47,7 @@ class Classifier(tf.keras.Model):
     weight_decay: float = 0.0,
     freeze: str = 'none',
     freeze_batch_norm: bool = False,
+    sync_batch_norm: bool = False,
     batch_norm_momentum: float = 0.997,
     batch_norm_epsilon: float = 1e-5,
     name: str = 'classifier',
@@ -62,6 +64,7 @@ class Classifier(tf.keras.Model):
       weight_decay=weight_decay,
       freeze=freeze,
       freeze_batch_norm=freeze_batch_norm,
+      sync_batch_norm=sync_batch_norm,
     )
     self.head = sharded_dense.ShardedDense(
       num_classes,
@@ -79,11 +82,10 @@ class Classifier(tf.keras.Model):
       training: see resnet.ResNet.
 
     Returns:
-      {'logits': [B, C], 'features': [B, 2048 * width]}.
+      {'logits': [B, C], 'features': [B, 2048 * width]}, float32.
     """
-    features = tf.reduce_mean(
-      self.trunk(images, training=training)['conv5'], axis=[1, 2]
-    )
+    maps = self.trunk(images, training=training)['conv5']
+    features = tf.reduce_mean(tf.cast(maps, tf.float32), axis=[1, 2])
     return {'logits': self.head(features), 'features': features}
 
 

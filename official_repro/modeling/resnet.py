@@ -159,8 +159,8 @@ class ResNet(tf.keras.Model):
     output_stride: 32, 16 or 8; see the module's text.
     stride_placement: slim, v1 or v1.5; see the module's text.
     width: multiplier of all channel counts (conv5 has 2048 * width).
-    batch_norm_momentum, batch_norm_epsilon, weight_decay, freeze_batch_norm:
-      see blocks.BlockOptions.
+    batch_norm_momentum, batch_norm_epsilon, weight_decay, freeze_batch_norm,
+      sync_batch_norm: see blocks.BlockOptions.
     freeze: 'none' or a stage: everything up to it is not trained, has no
       weight decay and its batch norm always uses the moving averages.
     last_stage: the network ends here (a C4 detector's first part: conv4).
@@ -187,6 +187,7 @@ class ResNet(tf.keras.Model):
     weight_decay: float = 0.0,
     freeze: str = 'none',
     freeze_batch_norm: bool = False,
+    sync_batch_norm: bool = False,
     last_stage: str = 'conv5',
     extra_endpoints: Sequence[str] = (),
     units: Optional[Sequence[int]] = None,
@@ -204,7 +205,11 @@ class ResNet(tf.keras.Model):
     _check_extra(self._extra, units, self._names)
 
     options = blocks.BlockOptions(
-      batch_norm_momentum, batch_norm_epsilon, weight_decay, freeze_batch_norm
+      batch_norm_momentum,
+      batch_norm_epsilon,
+      weight_decay,
+      freeze_batch_norm,
+      sync_batch_norm,
     )
     fixed = blocks.BlockOptions(batch_norm_momentum, batch_norm_epsilon)
     plans = plan_units(units, stride_placement, output_stride)
@@ -267,6 +272,7 @@ def conv5_stage(
   batch_norm_epsilon: float = 1e-5,
   weight_decay: float = 0.0,
   freeze_batch_norm: bool = False,
+  sync_batch_norm: bool = False,
   trainable: bool = True,
 ) -> Stage:
   """Builds conv5 alone, for a detector's second stage.
@@ -280,7 +286,7 @@ def conv5_stage(
     stride: 1 or 2, where stride_placement has it.
     rate: dilation of all 3x3 convolutions; 1 with stride 2.
     width, stride_placement, batch_norm_momentum, batch_norm_epsilon,
-      weight_decay, freeze_batch_norm: see ResNet.
+      weight_decay, freeze_batch_norm, sync_batch_norm: see ResNet.
     trainable: False also uses the moving averages in batch norm.
 
   Returns:
@@ -302,6 +308,7 @@ def conv5_stage(
     batch_norm_epsilon,
     weight_decay if trainable else 0.0,
     freeze_batch_norm,
+    sync_batch_norm,
     winograd=True,
   )
   channels = _filters(3, width) * blocks.EXPANSION

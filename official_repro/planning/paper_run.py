@@ -7,7 +7,7 @@ Over 61 days that is 6.8 steps/s, 219 images/s, 4.4 a GPU.
 
 The plan of that run at 10 Gbit/s has each GPU do 11.5 to 14.2 images/s, 2.6 to
 3.2 times as many, and ends after 19 to 23 days: compute binds. At 1 Gbit/s the
-servers' links bind and the same formulas give 82 days, or 63 with variables
+servers' links bind and the same formulas give 82 days, or 66 with variables
 placed by size. The paper does not say what its network was, nor what else its
 machines did, so neither number explains the factor.
 """

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from official_repro.core import placement
 from official_repro.planning.layers import Variable
 
-# What the strategy does today; see place_in_turn.
-DEFAULT_PLACEMENT = 'in_turn'
+# What training does, see server_variables; in_turn is tf.distribute's own.
+DEFAULT_PLACEMENT = 'by_size'
 PLACEMENTS = {
   'in_turn': placement.place_in_turn,
   'by_size': placement.place_by_size,

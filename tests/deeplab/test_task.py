@@ -174,12 +174,24 @@ def test_small_batches_with_free_batch_norm_are_told_once(folder, capsys):
 
 
 def test_guard_by_its_rule():
-  def told(batch_size, freeze_batch_norm=False, freeze='none'):
+  def told(batch_size, freeze_batch_norm=False, freeze='none', **options):
     return guard.small_batch(
-      batch_size, freeze_batch_norm=freeze_batch_norm, freeze=freeze
+      batch_size,
+      freeze_batch_norm=freeze_batch_norm,
+      freeze=freeze,
+      **options,
     )
 
   assert told(15)
   assert told(15, freeze='conv4')
   assert not told(16)
   assert not told(1, freeze_batch_norm=True)
+  # Two replicas take 15 images each from 30, unless they share them.
+  message = told(30, replicas=2)
+  assert 'on 15 images a step (each of the 2 replicas has its own)' in message
+  assert 'task.model.sync_batch_norm=true, or give --batch_size=32' in message
+  assert not told(32, replicas=2)
+  assert not told(30, replicas=2, sync_batch_norm=True)
+  message = told(15, replicas=3, sync_batch_norm=True)
+  assert 'on 15 images a step, fewer' in message
+  assert '--batch_size=16 or more' in message

@@ -2,11 +2,11 @@
 
 python -m tests.planning.cluster_of_threads SERVERS
 
-Prints {server: bytes of weights and slots} as JSON. A process of its own, as
+Prints {way of placing: what the servers hold} as JSON. A process of its own, as
 a strategy of this kind changes TensorFlow's context for good.
 """
 
-import collections
+import contextlib
 import json
 import socket
 import sys
@@ -14,7 +14,7 @@ import sys
 import tensorflow as tf
 
 from official_repro import experiments
-from official_repro.core import optimizers
+from official_repro.core import optimizers, server_variables
 from official_repro.modeling import classifier
 
 CLASSES, SHARDS = 23, 5
@@ -38,18 +38,28 @@ def main(servers):
       cluster, rpc_layer='grpc'
     )
   )
+  placing = {
+    'in_turn': contextlib.nullcontext(),
+    'by_size': server_variables.placed_by_size(strategy),
+  }
+  print(json.dumps({how: _made(strategy, way) for how, way in placing.items()}))
+  sys.stdout.flush()
+  del running
+
+
+def _made(strategy, placing):
   config = experiments.jft300m_resnet101().trainer.optimizer_config
-  with strategy.scope():
+  with strategy.scope(), placing:
     model = classifier.Classifier(CLASSES, SHARDS, **OPTIONS)
     optimizer = optimizers.build_optimizer(config)
     optimizer._create_all_weights(model.trainable_variables)
-  held = collections.Counter()
-  for v in (*model.variables, *optimizer.weights[1:]):
-    server = tf.DeviceSpec.from_string(v.device).task
-    held[server] += v.shape.num_elements() * v.dtype.size
-  print(json.dumps({'held': held, 'slots': len(optimizer.weights) - 1}))
-  sys.stdout.flush()
-  del running
+  variables = (*model.variables, *optimizer.weights[1:])
+  held = {
+    server: sum(v.shape.num_elements() * v.dtype.size for v in of_server)
+    for server, of_server in server_variables.by_server(variables).items()
+  }
+  table = server_variables.table(variables)
+  return {'held': held, 'slots': len(optimizer.weights) - 1, 'table': table}
 
 
 def _free_address():

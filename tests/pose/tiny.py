@@ -16,6 +16,7 @@ HEIGHT, CROP_WIDTH = 33, 25
 OVERRIDE = (
   f'task.model.depth=14,task.model.width={WIDTH},task.crop.height={HEIGHT},'
   f'task.crop.width={CROP_WIDTH},task.crop.radius=2.4,'
+  'task.model.freeze_batch_norm=true,'
   'task.train_data.shuffle_group=16,task.validation_data.global_batch_size=2,'
   'task.validation_data.person_category=1,trainer.steps_per_loop=1,'
   'trainer.sample_pictures=0,trainer.validation_interval=1000'

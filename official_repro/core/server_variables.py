@@ -1,0 +1,78 @@
+"""Puts the variables of a ParameterServerStrategy on its servers, by size."""
+
+import contextlib
+import math
+import re
+from collections.abc import Iterable
+
+import tensorflow as tf
+
+from official_repro.core import placement
+
+_SERVER = re.compile(r'/job:ps/replica:\d+/task:(\d+)')
+
+
+@contextlib.contextmanager
+def placed_by_size(strategy: tf.distribute.Strategy):
+  """Within it, new variables go to the server that holds the fewest bytes.
+
+  The strategy itself takes its servers in turn, whatever the variables weigh.
+  To be entered inside `strategy.scope()`. Slots of an optimizer stay beside
+  their variables. Other strategies are left as they are.
+  """
+  if not isinstance(strategy, tf.distribute.ParameterServerStrategy):
+    yield
+    return
+  extended = strategy.extended
+  # The only use of the strategy's own fields; there is no public way.
+  loads = placement.Loads(extended._num_ps)
+
+  def creator(next_creator, **kwargs):
+    if kwargs.get('colocate_with') is None:
+      extended._variable_count = loads.add(_bytes(kwargs))
+    return next_creator(**kwargs)
+
+  with tf.variable_creator_scope(creator):
+    yield
+
+
+def _bytes(kwargs):
+  """Returns the size of a variable that is about to be made; 0: not known."""
+  initial, shape = kwargs.get('initial_value'), kwargs.get('shape')
+  if shape is None:
+    shape = getattr(initial, 'shape', None)
+  dtype = kwargs.get('dtype') or getattr(initial, 'dtype', tf.float32)
+  shape = tf.TensorShape(shape)
+  if not shape.is_fully_defined():
+    return 0
+  return math.prod(shape.as_list()) * tf.dtypes.as_dtype(dtype).size
+
+
+def by_server(variables: Iterable[tf.Variable]) -> dict[int, list]:
+  """Returns {number of the server: its variables}; others are left out."""
+  found: dict[int, list] = {}
+  for variable in variables:
+    match = _SERVER.search(variable.device)
+    if match:
+      found.setdefault(int(match[1]), []).append(variable)
+  return dict(sorted(found.items()))
+
+
+def table(variables: Iterable[tf.Variable]) -> str:
+  """Returns what each server holds, a line each.
+
+  Args:
+    variables: the network's and the optimizer's.
+  """
+  rows = [
+    (f'ps {server}', len(held), sum(_size(v) for v in held))
+    for server, held in by_server(variables).items()
+  ]
+  rows.append(('all', sum(r[1] for r in rows), sum(r[2] for r in rows)))
+  lines = [f'{"server":8s}{"variables":>10s}{"bytes":>16s}']
+  lines += [f'{name:8s}{count:10,d}{size:16,d}' for name, count, size in rows]
+  return '\n'.join(lines)
+
+
+def _size(variable):
+  return variable.shape.num_elements() * variable.dtype.size

@@ -1,0 +1,135 @@
+"""Signs of life of each task, and what to say when no step ends.
+
+Each task of a run writes model_dir/.tasks/NAME.json every few seconds: what it
+does, since when, at which step. When a task's own step does not end in time,
+its watchdog prints who shows no sign of life and the stacks of its threads,
+and waits on: the pause may end, and a scheduler decides about a restart.
+"""
+
+import faulthandler
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Optional
+
+_FOLDER = '.tasks'
+_EVERY_SECONDS = 2.0
+# A task that has not written for so many periods is taken for dead or stopped.
+_PERIODS = 5
+
+
+class Watchdog:
+  """Writes this task's signs of life and watches over its steps.
+
+  Args:
+    model_dir: the run's folder, which the tasks share.
+    name: of this task, such as worker-1.
+    tasks: names of all tasks of the run.
+    seconds: without progress until the alarm; 0: never.
+    stream: for the alarm.
+  """
+
+  def __init__(
+    self,
+    model_dir: str,
+    name: str,
+    tasks: Sequence[str],
+    seconds: float,
+    stream=None,
+  ):
+    self._folder = os.path.join(model_dir, _FOLDER)
+    self._name, self._tasks, self._seconds = name, tasks, seconds
+    self._stream = stream or sys.stderr
+    self._step, self._doing, self._since = 0, 'starting', time.time()
+    self._told: Optional[float] = None
+    self._end = threading.Event()
+    self._thread = threading.Thread(target=self._run, daemon=True)
+
+  def __enter__(self):
+    os.makedirs(self._folder, exist_ok=True)
+    self._thread.start()
+    return self
+
+  def __exit__(self, *_):
+    self._end.set()
+    self._thread.join()
+    self._write('ended')
+
+  def beat(self, step: int, doing: str) -> None:
+    """Tells of progress.
+
+    Args:
+      step: optimizer steps done.
+      doing: what comes now, such as 'step' or 'waiting for data'.
+    """
+    self._step, self._doing, self._since = step, doing, time.time()
+
+  def _run(self):
+    period = _EVERY_SECONDS
+    if self._seconds:
+      period = min(period, self._seconds / 4)
+    while True:
+      self._write(self._doing)
+      stalled = time.time() - self._since
+      late = self._seconds and stalled > self._seconds
+      if late and self._told != self._since:  # once for each stall
+        self._told = self._since
+        self._alarm(stalled)
+      if self._end.wait(period):
+        return
+
+  def _write(self, doing):
+    content = {
+      'step': self._step,
+      'doing': doing,
+      'since': self._since,
+      'written': time.time(),
+    }
+    path = os.path.join(self._folder, f'{self._name}.json')
+    try:
+      with open(path + '.tmp', 'w', encoding='utf-8') as f:
+        json.dump(content, f)
+      os.replace(path + '.tmp', path)
+    except OSError:
+      pass  # a full disk is for the checkpoint to tell
+
+  def _alarm(self, stalled):
+    lines = [
+      f'Warning: no progress for {stalled:.0f} s at step {self._step} '
+      f'({self._doing}) of {self._name}. Still waiting; the tasks:',
+      *describe(self._folder, self._tasks),
+      'Stacks of this process:',
+    ]
+    print('\n'.join(lines), file=self._stream, flush=True)
+    faulthandler.dump_traceback(self._stream, all_threads=True)
+    self._stream.flush()
+
+
+def describe(folder: str, tasks: Sequence[str]) -> list[str]:
+  """Returns a line about each task from its last sign of life.
+
+  Args:
+    folder: model_dir/.tasks.
+    tasks: names.
+  """
+  lines, now = [], time.time()
+  for name in tasks:
+    try:
+      with open(os.path.join(folder, f'{name}.json'), encoding='utf-8') as f:
+        sign = json.load(f)
+    except (OSError, ValueError):
+      lines.append(f'  {name}: MISSING, gave no sign of life yet')
+      continue
+    silent = now - sign['written']
+    state = (
+      f'step {sign["step"]}, {sign["doing"]} for {now - sign["since"]:.0f} s'
+    )
+    if sign['doing'] == 'ended':
+      state = f'ended at step {sign["step"]}'
+    elif silent > _PERIODS * _EVERY_SECONDS:
+      state = f'MISSING, no sign of life for {silent:.0f} s, last: {state}'
+    lines.append(f'  {name}: {state}')
+  return lines

@@ -60,7 +60,7 @@ def call(module, *words, **options):
 
 @contextlib.contextmanager
 def _everything_put_back():
-  """Undoes what a binary does to flags, signals and the log's level."""
+  """Undoes what a binary does to flags, signals, log level and precision."""
   app.define_help_flags()  # these are defined once and stay
   values, argv, level = flags.FLAGS, sys.argv, logging.get_verbosity()
   names = set(values)
@@ -79,6 +79,10 @@ def _everything_put_back():
     sys.argv = argv
     for number, handler in handlers.items():
       signal.signal(number, handler)
+    if 'tensorflow' in sys.modules:
+      sys.modules['tensorflow'].keras.mixed_precision.set_global_policy(
+        'float32'
+      )
 
 
 def _is_ours(module):

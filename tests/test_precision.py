@@ -316,8 +316,8 @@ def makers(data):
     config = task_lib.ClassificationTask.resolve(config)
     return task_lib.ClassificationTask(config.task)
 
-  # The others have the same trunk, here with frozen batch norm.
-  override = 'task.freeze=conv4'
+  # The others have the same trunk; here they learn their heads.
+  override = 'task.freeze=conv5'
   return {
     'classification': make_classification,
     'segmentation': lambda: deeplab_tiny.make(

@@ -54,6 +54,8 @@ def run(options: core_flags.RunOptions, task_class: type[base_task.Task]):
     flags.StoppedError: SIGTERM came; the state is saved.
     flags.LostPeerError: a task of the cluster was lost.
   """
+  # Before anything makes a tensor: it decides how devices are started.
+  acceleration.configure(options.config.runtime)
   strategy = options.config.runtime.strategy
   if strategy == 'parameter_server':
     _check_mode(options)
@@ -120,7 +122,6 @@ class _Run:
         'evaluate.'
       )
     tf.keras.utils.set_random_seed(config.runtime.seed)
-    acceleration.configure(config.runtime)
     with peers.awaited(cluster, config.runtime.cluster_timeout):
       self.strategy = strategy_lib.create(config.runtime.strategy, cluster)
     self.agreement = self._make_agreement()

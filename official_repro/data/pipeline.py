@@ -114,7 +114,7 @@ def _evaluation_records(split, slice_of):
 def lane():
   """Returns which of the asynchronous workers makes this dataset, of how many.
 
-  In Downpour SGD (Sun et al. 2017, sec. 4: 50 workers) each worker takes whole
+  In Downpour SGD (Sun et al. 2017: 50 workers†) each worker takes whole
   batches at its own speed. tf.distribute tells all of them that they are the
   only input pipeline. To be called where the dataset is made.
 

@@ -1,0 +1,107 @@
+"""How long checkpoints hold the training up, as a share of its time.
+
+  python -m benchmarks.checkpoint_stall [--steps=200 --interval=50]
+
+mini_jft at batch 64 in this process, through the runner. The time inside
+CheckpointManager.save is what the loop waits for; the writing itself goes on in
+the background beside the next steps. `foreground` is the same with the writing
+inside save.
+
+goal: under 1% of the time between the first step and the last.
+
+Prints one JSON line; times are wall seconds.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import tempfile
+import time
+
+
+def measure(data, run, steps, interval, background):
+  """Trains; returns (seconds of each save, seconds of training).
+
+  Args:
+    data: folder of mini_jft.
+    run: model_dir.
+    steps: optimizer steps.
+    interval: steps between checkpoints.
+    background: whether checkpoints are written beside the training.
+  """
+  from official_repro import experiments, task
+  from official_repro.core import checkpoint_files, config, flags, runner
+
+  saves, marks = [], []
+  original = checkpoint_files.Manager.save
+
+  def save(self, *args, options=None, **kwargs):
+    start = time.perf_counter()
+    path = original(
+      self, *args, options=options if background else None, **kwargs
+    )
+    marks.append(time.perf_counter())
+    if path:
+      saves.append(marks[-1] - start)
+    return path
+
+  resolved = config.resolve(
+    experiments.mini_jft(),
+    flag_values={
+      'task.train_data.data_dir': str(data),
+      'task.validation_data.data_dir': str(data),
+      'trainer.train_steps': steps,
+      'trainer.steps_per_loop': 10,
+      'trainer.checkpoint_interval': interval,
+      'trainer.sample_pictures': 0,
+    },
+  )
+  checkpoint_files.Manager.save = save
+  try:
+    runner.run(
+      flags.RunOptions(resolved, 'mini_jft', 'train', str(run)),
+      task.ClassificationTask,
+    )
+  finally:
+    checkpoint_files.Manager.save = original
+  # Not the first loop, in which the graph is built, nor its checkpoint, for
+  # which the copies of the variables are made.
+  return saves[1:], marks[-1] - marks[0]
+
+
+def main():
+  """Prints the JSON line."""
+  from benchmarks import two_processes
+
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--steps', type=int, default=200)
+  parser.add_argument('--interval', type=int, default=50)
+  options = parser.parse_args()
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  out = {'benchmark': 'checkpoint_stall', **vars(options)}
+  with tempfile.TemporaryDirectory() as folder:
+    data = pathlib.Path(folder) / 'data'
+    two_processes.make_data(data)
+    for side in ('foreground', 'background'):
+      saves, seconds = measure(
+        data,
+        pathlib.Path(folder) / side,
+        options.steps,
+        options.interval,
+        side == 'background',
+      )
+      out[side] = {
+        'median_save_ms': round(1000 * statistics.median(saves), 1),
+        'share': round(sum(saves) / seconds, 4),
+      }
+  out['goal'] = 'background.share < 0.01'
+  out['met'] = out['background']['share'] < 0.01
+  out['python'], out['cpus'] = platform.python_version(), os.cpu_count()
+  print(json.dumps(out))
+
+
+if __name__ == '__main__':
+  main()

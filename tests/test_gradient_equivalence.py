@@ -54,6 +54,10 @@ def test_counts_of_replicas_become_their_mean(found):
   assert found['counts'] == [3, 3, 3]
 
 
+def test_nan_on_one_replica_is_seen(found):
+  assert found['bad_step'] == 2
+
+
 def test_count_of_one_replica_is_its_own():
   assert replicas.mean_count(7.0) == 7
   strategy = tf.distribute.OneDeviceStrategy('CPU:0')

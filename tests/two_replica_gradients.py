@@ -5,7 +5,7 @@ python -m tests.two_replica_gradients FOLDER
 Writes small data folders into FOLDER, and to stdout a line of JSON: {task: what
 `compare` returns, and `empty`: see empty_share}. In NAME_apart each replica
 divides by its own counts. `sync` compares batch norm over both replicas with
-the plain one of one replica. `counts`: see that function.
+the plain one of one replica. `counts` and `bad_step`: see those functions.
 
 A process of its own, on a machine that seems to have two CPUs.
 """
@@ -27,6 +27,7 @@ import official_repro.experiments
 import official_repro.task
 from official_repro.core import config as config_lib
 from official_repro.core import optimizers, replicas
+from official_repro.core import trainer as trainer_lib
 from official_repro.data import hierarchy, records
 from official_repro.modeling import classifier
 from tests import tiny
@@ -262,6 +263,33 @@ def counts(two):
   return [*map(float, two.experimental_local_results(mean)), outside]
 
 
+def one_bad_replica(two, made):
+  """The step that the trainer blames when replica 1 gives NaN in the second."""
+  task, batch = made
+  config = config_lib.ExperimentConfig(task=task.task_config)
+  with two.scope():
+    model = task.build_model()
+    optimizer = task.create_optimizer(optimizers.OptimizationConfig(SGD))
+    trainer = trainer_lib.Trainer(
+      config, task, model, optimizer, train=True, evaluate=False
+    )
+  sound_step = task.train_step
+
+  def train_step(*args, **kwargs):
+    logs = sound_step(*args, **kwargs)
+    context = tf.distribute.get_replica_context()
+    bad = (context.replica_id_in_sync_group == 1) & (trainer.global_step == 1)
+    return {k: tf.where(bad, np.nan, v) for k, v in logs.items()}
+
+  task.train_step = train_step
+  inputs = two.experimental_distribute_values_from_function(
+    lambda context: share(context, batch)
+  )
+  for _ in range(3):
+    tf.function(trainer.train_step, autograph=False)(inputs)
+  return trainer.bad_step()
+
+
 def main():
   cpu = tf.config.list_physical_devices('CPU')[0]
   tf.config.set_logical_device_configuration(
@@ -287,6 +315,7 @@ def main():
     'pose': both(*pair, people(folder('people'))),
     'sync': batch_norm(*pair, free, sync),
     'counts': counts(pair[1]),
+    'bad_step': one_bad_replica(pair[1], softmax),
   }
   print(json.dumps(out))
 

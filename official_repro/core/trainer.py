@@ -142,7 +142,7 @@ class Trainer(base_trainer.Trainer):
 
     def loop(iterator, num_steps):
       first = int(self.global_step.numpy())
-      shown = [-1]
+      shown = [0]
 
       def on_poll(ended):
         if ended != shown[0]:

@@ -1,0 +1,1 @@
+"""The scaling study: the experiments of the paper as one command each."""

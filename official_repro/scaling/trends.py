@@ -1,0 +1,128 @@
+"""The laws fitted to a panel, and what more data would buy."""
+
+import dataclasses
+import math
+from typing import Optional
+
+import numpy as np
+
+from official_repro.data.audit.tables import Table
+from official_repro.scaling import forecast as forecast_lib
+from official_repro.scaling import panels
+
+_CURVE = 60  # points of a drawn law
+_FACTOR = 10  # "ten times more data"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trend:
+  """What is known of a series' dependence on the number of images.
+
+  Attributes:
+    series: the series.
+    comparison: of the three laws; None where they could not be fitted.
+    forecast: at ten times the largest size; None where it is refused.
+    reason: why; '' with a forecast.
+  """
+
+  series: panels.Series
+  comparison: Optional[forecast_lib.Comparison]
+  forecast: Optional[forecast_lib.Forecast]
+  reason: str
+
+  @property
+  def sentence(self) -> str:
+    """The forecast, or why there is none."""
+    if self.forecast:
+      return self.forecast.sentence
+    return f'No forecast: {self.reason}'
+
+  def curve(self) -> Optional[tuple]:
+    """Returns ([N] images, [N] metric) of the preferred law, to draw."""
+    if not self.comparison:
+      return None
+    fit = self.comparison.preferred.fit
+    start, end = fit.sizes.images[0], fit.sizes.images[-1]
+    images = np.geomspace(start, max(end, self.end), _CURVE)
+    return images, fit.values(images)
+
+  @property
+  def end(self) -> float:
+    """The size of the forecast; 0 without."""
+    return self.forecast.images if self.forecast else 0.0
+
+  def point(self) -> Optional[tuple]:
+    """Returns (images, metric, low, high) of the forecast, to draw."""
+    if not self.forecast:
+      return None
+    metric = self.forecast.metric
+    return self.forecast.images, metric.value, metric.low, metric.high
+
+
+def fit(panel: panels.Panel) -> list[Optional[Trend]]:
+  """Fits the laws to each series of a panel.
+
+  Args:
+    panel: any; other axes than `images` have no trends.
+
+  Returns:
+    One for each series; None where no number of images concerns it.
+  """
+  return [
+    _fit(s) if panel.axis == 'images' and s.measured else None
+    for s in panel.series
+  ]
+
+
+def table(trend: Trend) -> Table:
+  """Returns the comparison of the laws, best first."""
+  rows = [
+    (
+      f'{c.law}\n{c.note}' if c.note else c.law,
+      _parameters(c.fit),
+      '-' if math.isinf(c.aicc) else f'{c.aicc:.1f}',
+      '-' if c.weight is None else f'{c.weight:.2f}',
+      '-' if c.left_out_error is None else f'{c.left_out_error:+.3f}',
+    )
+    for c in trend.comparison.candidates
+  ]
+  return Table(
+    (
+      'law, best first',
+      'parameters with 90% interval',
+      'AICc',
+      'Akaike weight',
+      'error at the largest size, left out',
+    ),
+    rows,
+    trend.series.label,
+    (0, 1),
+  )
+
+
+def _fit(series):
+  points = [
+    (cell.place, seed, value)
+    for cell in series.measured
+    for seed, value in cell.by_seed.items()
+  ]
+  try:
+    forecast = forecast_lib.forecast(points, _FACTOR)
+    return Trend(series, forecast.comparison, forecast, '')
+  except ValueError as e:
+    reason = str(e)
+  try:  # what is flat is fitted all the same
+    comparison = forecast_lib.compare(points)
+  except ValueError:
+    return Trend(series, None, None, reason)
+  fitted = comparison.preferred.fit is not None
+  return Trend(series, comparison if fitted else None, None, reason)
+
+
+def _parameters(fit_):
+  if fit_ is None:
+    return 'not fitted'
+  return '; '.join(
+    f'{name} {e.value:.4g} ({e.low:.4g} to {e.high:.4g})'
+    for name, e in fit_.parameters.items()
+  )

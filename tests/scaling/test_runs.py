@@ -1,0 +1,305 @@
+import json
+import pathlib
+import re
+
+import pytest
+
+from official_repro.scaling import commands, presets, runs, spec
+from tests import binaries
+from tests.scaling import fakes
+
+FOLDER = pathlib.Path(spec.__file__).parent / 'specs'
+SPECS = sorted(p.stem for p in FOLDER.glob('*.yaml'))
+
+
+def with_axes(**axes):
+  return {'axes': axes}
+
+
+def ids(plan, stage=None):
+  return [r.run_id for r in plan.values() if stage in (None, r.stage)]
+
+
+def made(run, records):
+  """Makes the data folder that a run makes, as far as a plan looks."""
+  folder = pathlib.Path(run.output)
+  folder.mkdir(parents=True)
+  content = {'splits': {'train': {'records': records}}}
+  (folder / 'dataset.json').write_text(json.dumps(content))
+
+
+def test_axes_multiply_only_the_stages_they_concern(tmp_path):
+  plan = fakes.plan(tmp_path)
+  # All 640 images are no part; frozen does not multiply pre-training.
+  assert ids(plan, 'data') == ['data/jft', 'data/jft,images=64', 'data/coco']
+  assert ids(plan, 'pretrain') == [
+    'pretraining/images=64,seed=0',
+    'pretraining/images=640,seed=0',
+    'pretraining/images=64,seed=1',
+    'pretraining/images=640,seed=1',
+  ]
+  assert len(ids(plan, 'transfer')) == 2 * 2 * 2
+  assert ids(plan, 'transfer')[:2] == [
+    'detection/images=64,frozen=false,seed=0',
+    'detection/images=64,frozen=true,seed=0',
+  ]
+
+
+def test_what_runs_before_what(tmp_path):
+  plan = fakes.plan(tmp_path)
+  frozen = plan['detection/images=64,frozen=true,seed=1']
+  assert frozen.depends == ('data/coco', 'pretraining/images=64,seed=1')
+  assert plan['pretraining/images=64,seed=1'].depends == ('data/jft,images=64',)
+  assert plan['data/jft,images=64'].depends == ('data/jft',)
+  places = {name: i for i, name in enumerate(plan)}
+  for run in plan.values():
+    assert all(places[n] < places[run.run_id] for n in run.depends)
+
+
+def test_random_weights_need_no_pretraining(tmp_path):
+  plan = fakes.plan(
+    tmp_path,
+    **with_axes(
+      images=[64, 640],
+      init=['pretrained', 'random'],
+      frozen=[False, True],
+      seed=[0, 1],
+    ),
+  )
+  random = [n for n in ids(plan) if 'init=random' in n]
+  # One a seed, whatever the images; frozen random weights are no run.
+  assert random == [
+    'detection/init=random,frozen=false,seed=0',
+    'detection/init=random,frozen=false,seed=1',
+  ]
+  run = plan[random[0]]
+  assert 'init_checkpoint' not in run.flags
+  assert run.depends == ('data/coco',)
+  assert run.point['images'] is None
+
+
+def test_pretraining_from_a_checkpoint_that_the_study_trains(tmp_path):
+  plan = fakes.plan(
+    tmp_path,
+    checkpoints={'other': {'experiment': 'mini_finetune', 'data': 'coco'}},
+    **with_axes(init=['other', 'pretrained', 'other+pretrained']),
+  )
+  assert ids(plan, 'pretrain') == [
+    'checkpoint/other/seed=0',
+    'pretraining/init=random',
+    'pretraining/init=other',
+  ]
+  start = plan['checkpoint/other/seed=0'].folder
+  assert plan['pretraining/init=other'].flags['init_checkpoint'] == start
+  assert plan['detection/init=other'].flags['init_checkpoint'] == start
+  both = plan['detection/init=other+pretrained']
+  assert both.flags['init_checkpoint'] == plan['pretraining/init=other'].folder
+
+
+def test_a_path_as_start_counts_from_the_data_root(tmp_path):
+  plan = fakes.plan(tmp_path, **with_axes(init=['models/ckpt-7']))
+  assert ids(plan, 'pretrain') == []
+  run = plan['detection/init=ckpt-7']
+  assert run.flags['init_checkpoint'] == str(tmp_path / 'models/ckpt-7')
+
+
+def test_two_files_of_one_name_are_told(tmp_path):
+  with pytest.raises(
+    ValueError, match="Two runs get the name 'detection/init=a"
+  ):
+    fakes.plan(tmp_path, **with_axes(init=['x/a', 'y/a']))
+
+
+def test_the_frozen_command_is_what_a_user_types(tmp_path):
+  run = fakes.plan(tmp_path)['detection/images=64,frozen=true,seed=1']
+  out = tmp_path / 'out'
+  assert commands.shown(run, {}) == (
+    'python -m object_detection.train --experiment=mini_coco '
+    f'--data_dir={out}/data/coco '
+    f'--model_dir={out}/runs/detection/images=64,frozen=true,seed=1 '
+    f'--init_checkpoint={out}/runs/pretraining/images=64,seed=1 '
+    '--seed=1 --freeze=conv5 --train_steps=40 '
+    '\'--params_override={"trainer": {"optimizer_config": {"learning_rate": '
+    '{"cosine": {"decay_steps": 40}}}}}\''
+  )
+
+
+def test_steps_and_schedule_follow_the_records_that_there_are(tmp_path):
+  plan = fakes.plan(tmp_path, **with_axes(fraction=[0.5]))
+  run = plan['pretraining/fraction=0.5']
+  assert commands.values(run, {}) is None
+  assert '--train_steps=known-when-the-data-is-made' in commands.shown(run, {})
+  # 2 epochs of about 320 images at batch 64.
+  assert run.length.guess() == 10
+  made(plan['data/jft,fraction=0.5'], 330)
+  flags = commands.values(run, {})
+  assert flags['train_steps'] == 11  # ceil(660 / 64)
+  override = json.loads(flags['params_override'])
+  rate = override['trainer']['optimizer_config']['learning_rate']
+  assert rate == {'cosine': {'decay_steps': 11}}
+
+
+def test_schedules_keep_their_shape():
+  of = presets.PRESETS
+  coco = of['object_detection.train']['coco_resnet101']
+  # The drop at 2.5M of 3M comes at 250 of 300.
+  assert coco.stretched(300) == {
+    'trainer': {
+      'optimizer_config': {'learning_rate': {'stepwise': {'boundaries': [250]}}}
+    }
+  }
+  jft = of['official_repro.train']['jft300m_resnet101']
+  rate = jft.stretched(360)['trainer']['optimizer_config']['learning_rate']
+  assert rate == {'exponential': {'decay_steps': 30}}  # 3M of 36M
+  assert jft.stretched(36_000_000) == {}
+  assert of['pose.train']['grmi_resnet101'].stretched(5) == {}
+  # Boundaries stay apart in the shortest run.
+  imagenet = of['official_repro.train']['imagenet_resnet101'].stretched(2)
+  rate = imagenet['trainer']['optimizer_config']['learning_rate']
+  assert rate == {'stepwise': {'boundaries': [1, 2, 3, 4]}}
+
+
+def test_data_axes(tmp_path):
+  changes = with_axes(
+    images=[64],
+    vocabulary=['all', 'leaves', 'few.txt'],
+    noise=[0.4],
+    duplicates=['removed'],
+    labels=['given'],
+  )
+  plan = fakes.plan(tmp_path, **changes)
+  build = plan['data/jft,noise=0.4']
+  assert build.flags['noise'] == 0.4
+  dedup = plan['data/jft,noise=0.4,duplicates=removed']
+  assert dedup.module == 'official_repro.dedup'
+  assert dedup.flags['against'] == 'validation'
+  base = 'data/jft,noise=0.4,duplicates=removed'
+  leaves = plan[f'{base},images=64,vocabulary=leaves']
+  assert leaves.leaves_of == dedup.output
+  few = plan[f'{base},images=64,vocabulary=few']
+  assert few.flags['labels'] == str(tmp_path / 'few.txt')
+  assert few.flags['num_images'] == 64
+  run = plan[
+    'pretraining/images=64,vocabulary=all,labels=given,noise=0.4,'
+    'duplicates=removed'
+  ]
+  assert run.override == {'task': {'train_data': {'labels': 'given'}}}
+  assert run.flags['data_dir'] == plan[f'{base},images=64'].output
+
+
+def test_depth_by_override_or_by_name(tmp_path):
+  tasks = {
+    'detection': {
+      'experiment': 'coco_resnet{depth}',
+      'data': 'coco',
+      'metric': 'AP',
+    }
+  }
+  plan = fakes.plan(tmp_path, tasks=tasks, **with_axes(depth=[50, 152]))
+  before = plan['pretraining/depth=152']
+  assert before.override == {'task': {'model': {'depth': 152}}}
+  run = plan['detection/depth=152']
+  assert run.flags['experiment'] == 'coco_resnet152'
+  assert run.override == {}
+
+
+def test_other_presets_for_frozen_and_random(tmp_path):
+  tasks = {
+    'detection': {
+      'experiment': 'coco_resnet101',
+      'frozen_experiment': 'coco_resnet101_frozen',
+      'random_experiment': 'mini_coco',
+      'freeze': 'conv4',
+      'data': 'coco',
+      'metric': 'AP',
+    }
+  }
+  axes = with_axes(frozen=[False, True], init=['pretrained', 'random'])
+  plan = fakes.plan(tmp_path, tasks=tasks, **axes)
+  frozen = plan['detection/init=pretrained,frozen=true'].flags
+  assert (frozen['experiment'], frozen['freeze']) == (
+    'coco_resnet101_frozen',
+    'conv4',
+  )
+  random = plan['detection/init=random,frozen=false'].flags
+  assert random['experiment'] == 'mini_coco'
+
+
+def test_runs_that_choose_a_learning_rate(tmp_path):
+  task = {**fakes.CONTENT['tasks']['detection'], 'learning_rates': [1e-3, 1e-2]}
+  plan = fakes.plan(
+    tmp_path,
+    tasks={'detection': task},
+    learning_rate={
+      'at': {'images': 64, 'seed': 100},
+      'tasks': ['detection'],
+      'data': {'detection': 'jft'},
+    },
+  )
+  tries = [
+    'choice/detection/learning_rate=0.001,images=64,seed=100',
+    'choice/detection/learning_rate=0.01,images=64,seed=100',
+  ]
+  assert ids(plan, 'choice') == [
+    'choice/pretraining/images=64,seed=100',
+    *tries,
+  ]
+  assert plan[tries[0]].flags['learning_rate'] == 1e-3
+  assert plan[tries[0]].flags['data_dir'] == plan['data/jft'].output
+  run = plan['detection/images=640,frozen=true,seed=1']
+  assert run.depends[-2:] == tuple(tries)
+  assert commands.values(run, {}) is None
+  assert '--learning_rate=chosen-before' in commands.shown(run, {})
+  assert commands.values(run, {'detection': 0.01})['learning_rate'] == 0.01
+
+
+def test_the_hash_follows_the_command_and_not_the_place(tmp_path):
+  def digest(folder, **changes):
+    folder.mkdir(exist_ok=True)
+    output = str(folder / 'out')
+    run = fakes.plan(folder, **changes)[
+      'detection/images=64,frozen=true,seed=1'
+    ]
+    return commands.digest(run, commands.values(run, {}), output, ['before'])
+
+  first = digest(tmp_path / 'a')
+  assert first == digest(tmp_path / 'b')
+  task = {**fakes.CONTENT['tasks']['detection'], 'steps': 41}
+  assert first != digest(tmp_path / 'a', tasks={'detection': task})
+
+
+def test_nested_overrides():
+  flat = {'task.model.depth': 26, 'task': {'freeze': 'conv4'}}
+  nested = {'task': {'model': {'depth': 26}, 'freeze': 'conv4'}}
+  assert commands.nested(flat) == nested
+  assert commands.merged(nested, {'task': {'freeze': 'none'}}) == {
+    'task': {'model': {'depth': 26}, 'freeze': 'none'}
+  }
+
+
+@pytest.mark.parametrize('name', SPECS)
+def test_each_spec_of_ours_can_be_planned(name, tmp_path):
+  loaded = spec.load(str(FOLDER / f'{name}.yaml'), str(tmp_path))
+  assert loaded.name == name
+  assert loaded.paper
+  plan = runs.plan(loaded, str(tmp_path / 'out'))  # checks training flags
+  assert any(r.metrics for r in plan)
+  for run in plan:
+    # Names of folders that shells and TensorFlow take.
+    assert re.fullmatch(r'[a-zA-Z0-9_=,./+-]+', run.run_id)
+    if run.length:
+      presets.find(run.module, run.experiment)
+    else:
+      _check_flags(run)
+
+
+_FLAGS: dict = {}
+
+
+def _check_flags(run):
+  """Checks that the binary has the run's flags."""
+  if run.module not in _FLAGS:
+    done = binaries.call(run.module, '--helpfull')
+    text = done.stdout + done.stderr
+    _FLAGS[run.module] = set(re.findall(r'--(?:\[no\])?(\w+)', text))
+  assert set(run.flags) <= _FLAGS[run.module]

@@ -172,7 +172,7 @@ def mini_person():
     python -m pose.train --experiment=mini_person --data_dir=DATA \
         --model_dir=RUN --init_checkpoint=MINI_JFT_RUN
   """
-  steps = 1000
+  steps = 400
   height = 97
   return _experiment(
     model={
@@ -196,12 +196,12 @@ def mini_person():
     # In so few steps momentum does not come far.
     optimizer={'adam': {'global_clipnorm': 10.0}},
     learning_rate={
-      'cosine': {'initial_learning_rate': 1e-3, 'decay_steps': steps}
+      'cosine': {'initial_learning_rate': 3e-3, 'decay_steps': steps}
     },
     steps=steps,
     trainer={
       'steps_per_loop': 10,
-      'checkpoint_interval': 500,
+      'checkpoint_interval': 200,
       'validation_interval': steps,
     },
   )

@@ -154,6 +154,6 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
       for d, c in _COST.items()
     },
     'grmi_resnet101': _constant(800_000, 24, 40.0),
-    'mini_person': _decay('cosine', 1000, 16, 0.3),
+    'mini_person': _decay('cosine', 400, 16, 0.4),
   },
 }

@@ -42,6 +42,8 @@ def _shard_columns(split: manifest.Split):
   """Arguments of `reading.read_shard`, each [shards]."""
   paths = tf.constant([str(shard.path) for shard in split.shards])
   sizes = tf.constant([shard.records for shard in split.shards], tf.int64)
+  if not any(shard.selection for shard in split.shards):
+    return paths, sizes
   selections = tf.constant([str(s.selection or '') for s in split.shards])
   return paths, sizes, selections
 

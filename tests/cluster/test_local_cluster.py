@@ -10,8 +10,7 @@ import time
 
 import pytest
 
-from cluster import child, local_cluster, processes, supervisor
-from tests import tiny
+from cluster import child, local_cluster, processes
 from tests.cluster import local
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -226,19 +225,3 @@ def test_wrong_use_is_one_line(words, environ, text):
   assert done.returncode == 1
   assert text in done.stderr
   assert done.stderr.count('\n') == 1
-
-
-# A real training.
-
-
-def test_asynchronous_training(tmp_path, capsys):
-  """The chief ends; workers and server serve until then."""
-  data = tiny.build(tmp_path / 'data', images=24)
-  tasks = {**local.ASYNCHRONOUS, 'workers': 2}
-  logs = tmp_path / 'logs'
-  with local.training(data, tmp_path / 'run', log_dir=logs, **tasks) as cluster:
-    code = supervisor.Supervisor(cluster).run()
-  shown = capsys.readouterr()
-  assert code == 0, shown.err
-  assert 'Done: ' in shown.out
-  assert (tmp_path / 'run' / 'ckpt-8.index').exists()

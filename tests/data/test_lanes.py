@@ -113,13 +113,13 @@ def test_a_resume_near_the_end_of_an_epoch_reads_one_group(
 ):
   read, groups = reading.read_shards, []
 
-  def count_and_read(paths, sizes, selections):
+  def count_and_read(paths, sizes, *selections):
     tf.numpy_function(
       lambda names, counts: groups.append((sorted(names), counts.sum())),
       [paths, sizes],
       [],
     )
-    return read(paths, sizes, selections)
+    return read(paths, sizes, *selections)
 
   monkeypatch.setattr(reading, 'read_shards', count_and_read)
   start = 2 * base.N - 2

@@ -1,8 +1,9 @@
-"""Runs a module on one core: worker K of TF_CONFIG on core K, a lone one on 0.
+"""Runs a module on one core: worker K of TF_CONFIG on core K.
 
   python -m benchmarks.pinned official_repro.train --FLAG=VALUE ...
 
-The chief and the parameter servers are left to the scheduler.
+A lone process gets that of the environment variable PINNED_CORE, else 0. The
+chief and the parameter servers are left to the scheduler.
 """
 
 import json
@@ -14,7 +15,8 @@ import sys
 def main():
   """Pins this process, then runs the module named first."""
   task = json.loads(os.environ.get('TF_CONFIG') or '{}').get('task')
-  task = task or {'type': 'worker', 'index': 0}
+  lone = {'type': 'worker', 'index': int(os.environ.get('PINNED_CORE', 0))}
+  task = task or lone
   if task['type'] == 'worker':
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[task['index'] % len(cores)]})

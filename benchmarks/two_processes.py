@@ -4,18 +4,22 @@
 
 mini_jft, whole runs of the binary, one after the other on the same pictures:
   one           one process on core 0
+  apart         two such processes that know nothing of each other, at the same
+                time: what the machine itself can do
   synchronous   multi_worker_mirrored, two workers, twice the global batch
   asynchronous  parameter_server, two workers, a chief and a ps beside them
 `batch` is what one process computes in a step. The first loop of a run, in
 which TensorFlow builds its graphs, does not count; the rate is the median of
 the others.
 
-goal: synchronous 1.8 x one, asynchronous 1.9 x one.
+goal: synchronous 1.8 x one, asynchronous 1.9 x one. `share_of_apart` says how
+much of the machine's own two processes is left.
 
 Prints one JSON line.
 """
 
 import argparse
+import contextlib
 import glob
 import json
 import os
@@ -36,6 +40,7 @@ TASKS = {
 }
 STRATEGIES = {
   'one': 'one_device',
+  'apart': 'one_device',
   'synchronous': 'multi_worker_mirrored',
   'asynchronous': 'parameter_server',
 }
@@ -62,7 +67,7 @@ def make_data(folder):
 def words(side, data, run, batch, loops):
   """The command of one run, as LocalCluster takes it."""
   # In a loop both asynchronous workers do as many steps as one does alone.
-  twice = 1 if side == 'one' else 2
+  twice = 2 if side in TASKS else 1
   per_loop = STEPS_PER_LOOP * (twice if side == 'asynchronous' else 1)
   options = {
     'experiment': 'mini_jft',
@@ -86,18 +91,35 @@ def words(side, data, run, batch, loops):
 
 def rate(side, data, run, batch, loops):
   """Trains; returns images per second of all processes together."""
+  if side not in TASKS:
+    return lone_rate(data, run, batch, loops, 2 if side == 'apart' else 1)
   command, per_step = words(side, data, run, batch, loops)
-  if side == 'one':
-    subprocess.run(
-      [sys.executable, '-m', *command], check=True, stdout=sys.stderr
+  cluster = local_cluster.LocalCluster(command, **TASKS[side])
+  with cluster as tasks, contextlib.redirect_stdout(sys.stderr):
+    code = supervisor.Supervisor(tasks).run()
+  if code:
+    raise RuntimeError(f'The {side} run ended with exit code {code}.')
+  return per_step * statistics.median(steps_per_second(run)[1:])
+
+
+def lone_rate(data, run, batch, loops, count):
+  """Trains in processes of their own, at the same time; see `rate`."""
+  running, total = [], 0.0
+  for core in range(count):
+    command, _ = words('one', data, f'{run}-{core}', batch, loops)
+    running.append(
+      subprocess.Popen(
+        [sys.executable, '-m', *command],
+        stdout=sys.stderr,
+        env=dict(os.environ, PINNED_CORE=str(core)),
+      )
     )
-  else:
-    with local_cluster.LocalCluster(command, **TASKS[side]) as tasks:
-      code = supervisor.Supervisor(tasks).run()
-    if code:
-      raise RuntimeError(f'The {side} run ended with exit code {code}.')
-  speeds = steps_per_second(run)[1:]
-  return per_step * statistics.median(speeds)
+  for core, process in enumerate(running):
+    if process.wait():
+      raise RuntimeError(f'Process {core} ended with {process.returncode}.')
+    speeds = steps_per_second(f'{run}-{core}')[1:]
+    total += batch * statistics.median(speeds)
+  return total
 
 
 def steps_per_second(run):
@@ -133,6 +155,7 @@ def main():
     'batch': options.batch,
     'images_per_second': {k: round(v, 1) for k, v in rates.items()},
     'times_one': {k: round(v, 2) for k, v in times.items()},
+    'share_of_apart': {k: round(rates[k] / rates['apart'], 2) for k in GOALS},
     'goal': GOALS,
     'met': {k: times[k] >= goal for k, goal in GOALS.items()},
     'python': platform.python_version(),

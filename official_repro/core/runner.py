@@ -63,7 +63,8 @@ def run(options: core_flags.RunOptions, task_class: type[base_task.Task]):
   if cluster and cluster.others():
     _check_mode(options)
   if strategy_lib.serves(strategy, cluster):
-    strategy_lib.serve(cluster, options.model_dir)
+    growth = options.config.runtime.memory_growth
+    strategy_lib.serve(cluster, options.model_dir, growth)
   config = task_class.resolve(options.config)
   if options.epochs is not None and options.mode != 'eval':
     steps = steps_of_epochs(

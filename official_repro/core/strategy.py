@@ -8,6 +8,7 @@ import tensorflow as tf
 from official_repro.core import cluster_config, watchdog
 
 _CLUSTER = ('multi_worker_mirrored', 'parameter_server')
+_MIN_THREADS = 4
 
 
 def create(
@@ -64,11 +65,18 @@ def serves(name: str, config: Optional[cluster_config.ClusterConfig]) -> bool:
   return name == 'parameter_server' and config.task_type in ('worker', 'ps')
 
 
-def serve(config: cluster_config.ClusterConfig, model_dir: str) -> None:
+def serve(
+  config: cluster_config.ClusterConfig, model_dir: str, memory_growth: bool
+) -> None:
   """Runs a tf.distribute.Server for a worker or ps task, and never returns.
 
   SIGTERM ends it as any process: it holds nothing that the chief does not
   save.
+
+  Args:
+    config: the cluster.
+    model_dir: the run's folder.
+    memory_growth: see RuntimeConfig; a server has its own setting of it.
   """
   os.environ['TF_CONFIG'] = config.to_json()
   resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
@@ -77,8 +85,20 @@ def serve(config: cluster_config.ClusterConfig, model_dir: str) -> None:
     job_name=resolver.task_type,
     task_index=resolver.task_id,
     protocol='grpc',
+    config=_server_options(config, memory_growth),
     start=True,
   )
   with watchdog.Watchdog(model_dir, config.name, (), 0) as signs:
     signs.beat(0, 'serving')
     server.join()
+
+
+def _server_options(config, memory_growth):
+  options = tf.compat.v1.ConfigProto()
+  options.gpu_options.allow_growth = memory_growth
+  # By default as many as there are cores; with one thread a step that waits for
+  # a variable keeps the input from running, and the worker hangs.
+  options.inter_op_parallelism_threads = max(
+    _MIN_THREADS, os.cpu_count() or 1, len(config.cluster['worker']) + 1
+  )
+  return options

@@ -1,6 +1,6 @@
 import pytest
 
-from official_repro.core import strategy
+from official_repro.core import cluster_config, strategy
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,13 @@ def test_parameter_server_needs_a_cluster(monkeypatch, config, words):
   with pytest.raises(ValueError, match=words) as e:
     strategy.cluster('parameter_server')
   assert '\n' not in str(e.value)
+
+
+@pytest.mark.parametrize('workers', [1, 90])
+def test_servers_have_threads_to_spare(workers):
+  """With one thread a worker on one core hangs in its second step."""
+  addresses = tuple(f'w:{i + 1}' for i in range(workers))
+  config = cluster_config.ClusterConfig({'worker': addresses}, 'worker', 0)
+  options = strategy._server_options(config, memory_growth=True)
+  assert options.inter_op_parallelism_threads >= max(4, workers + 1)
+  assert options.gpu_options.allow_growth

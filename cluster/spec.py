@@ -21,7 +21,6 @@ See cluster/examples/. Keys, all but those with a default needed:
 """
 
 import dataclasses
-import difflib
 import math
 import re
 from typing import Any
@@ -30,6 +29,7 @@ import yaml
 
 from cluster import checks, command
 from cluster import job as job_lib
+from official_repro.core import known_keys
 
 # Pods are called NAME-evaluator-0-0 and so on; host names end at 63.
 _NAME_LENGTH = 40
@@ -68,7 +68,7 @@ def parse(content: Any) -> job_lib.JobSpec:
   """
   known = {f.name for f in dataclasses.fields(job_lib.JobSpec)}
   known = known - {'module', 'flags', 'strategy'} | {'command'}
-  _check_keys('', content, known)
+  known_keys.check_keys('', content, sorted(known))
   for key in ('name', 'image', 'command', 'volumes'):
     if key not in content:
       raise ValueError(f'Key {key} is missing.')
@@ -81,22 +81,6 @@ def parse(content: Any) -> job_lib.JobSpec:
   job = job_lib.JobSpec(**values)
   checks.check(job)
   return job
-
-
-def _check_keys(prefix, content, known):
-  """Checks that a part of the spec is a mapping with known keys only."""
-  if not isinstance(content, dict):
-    where = f'Key {prefix[:-1]}' if prefix else 'It'
-    raise ValueError(f'{where} must hold keys and values, got {content!r}.')
-  for key in content:
-    if key not in known:
-      near = difflib.get_close_matches(str(key), known, 1)
-      hint = (
-        f'did you mean {prefix}{near[0]}?'
-        if near
-        else f'known: {", ".join(sorted(known))}.'
-      )
-      raise ValueError(f'Unknown key {prefix}{key}; {hint}')
 
 
 def _whole(least):
@@ -177,7 +161,7 @@ def _check_value(key, value, prefix=''):
 
 def _command(content):
   """Returns the fields module, flags and strategy."""
-  _check_keys('command.', content, ('module', 'flags'))
+  known_keys.check_keys('command.', content, ('module', 'flags'))
   module = content.get('module')
   if module not in command.MODULES:
     raise ValueError(
@@ -206,7 +190,7 @@ def _command(content):
 
 
 def _volumes(content):
-  _check_keys('volumes.', content, content)
+  known_keys.check_keys('volumes.', content, content)
   return tuple(_volume(name, value) for name, value in content.items())
 
 
@@ -215,7 +199,7 @@ def _volume(name, content):
   is_right, wanted = _is_label(_NAME_LENGTH)
   if not is_right(name):
     raise ValueError(f'The names in volumes must be {wanted}, got {name!r}.')
-  _check_keys(prefix, content, ('mount', 'read_only', *_SOURCES))
+  known_keys.check_keys(prefix, content, ('mount', 'read_only', *_SOURCES))
   kinds = [kind for kind in _SOURCES if kind in content]
   if 'mount' not in content or len(kinds) != 1:
     raise ValueError(
@@ -226,7 +210,7 @@ def _volume(name, content):
     _check_value(key, content[key], prefix)
   source = content[kinds[0]]
   if kinds == ['nfs']:
-    _check_keys(f'{prefix}nfs.', source, ('server', 'path'))
+    known_keys.check_keys(f'{prefix}nfs.', source, ('server', 'path'))
     for key in ('server', 'path'):
       _check_value(key, source.get(key), f'{prefix}nfs.')
   return job_lib.Volume(

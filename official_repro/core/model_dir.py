@@ -1,7 +1,6 @@
 """The run's folder: lock, resume rule, params.yaml, run.json."""
 
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -13,7 +12,7 @@ from typing import Any, Optional
 
 import tensorflow as tf
 
-from official_repro.core import checkpoint_files, checkpoints
+from official_repro.core import checkpoint_files, checkpoints, folder_lock
 from official_repro.core import config as config_lib
 
 
@@ -26,28 +25,7 @@ def locked(model_dir: str):
   Raises:
     ValueError: the folder cannot be written, or another run holds it.
   """
-  path = os.path.join(model_dir, '.lock')
-  try:
-    os.makedirs(model_dir, exist_ok=True)
-    file = open(path, 'a+', encoding='utf-8')  # noqa: SIM115
-  except OSError as e:
-    raise ValueError(
-      f'Folder --model_dir {model_dir!r} cannot be written ({e.strerror}); '
-      'choose one that can.'
-    ) from e
-  with file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
-      file.seek(0)
-      raise ValueError(
-        f'Folder --model_dir {model_dir!r} is in use by another run (process '
-        f'{file.read().strip() or "unknown"}); wait for it, or choose another.'
-      ) from e
-    file.seek(0)
-    file.truncate()
-    file.write(str(os.getpid()))
-    file.flush()
+  with folder_lock.held(model_dir, '--model_dir', 'run'):
     yield
 
 

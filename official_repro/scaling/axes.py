@@ -1,10 +1,11 @@
 """What a study may vary: the axes, their values, and whom they concern."""
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
+
+from official_repro.core import known_keys
 
 KEPT, REMOVED = 'kept', 'removed'
 ALL, LEAVES = 'all', 'leaves'
@@ -135,14 +136,7 @@ def check(axes: Any) -> dict:
 
 def check_name(name: Any, prefix: str) -> None:
   """Raises ValueError where there is no such axis, with the nearest one."""
-  if name not in AXES:
-    near = difflib.get_close_matches(str(name), AXES, 1)
-    hint = (
-      f'did you mean {prefix}{near[0]}?'
-      if near
-      else f'known: {", ".join(AXES)}.'
-    )
-    raise ValueError(f'Unknown axis {prefix}{name}; {hint}')
+  known_keys.check_name(name, AXES, prefix, 'axis')
 
 
 def check_value(name: str, value: Any, where: str) -> None:

@@ -1,10 +1,10 @@
 """The study's folder: whose it is, one study at a time."""
 
 import contextlib
-import fcntl
 import json
 import os
 
+from official_repro.core import folder_lock
 from official_repro.scaling import spec_types
 
 FILE, SPEC = 'study.json', 'spec.yaml'
@@ -43,27 +43,7 @@ def held(output: str, spec: spec_types.Spec):
     ValueError: it cannot be written, another process works in it, or it holds
       another study.
   """
-  try:
-    os.makedirs(output, exist_ok=True)
-    lock = open(os.path.join(output, '.lock'), 'a+', encoding='utf-8')  # noqa: SIM115
-  except OSError as e:
-    raise ValueError(
-      f'Folder --output {output!r} cannot be written ({e.strerror}); choose '
-      'one that can.'
-    ) from e
-  with lock:
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
-      lock.seek(0)
-      raise ValueError(
-        f'Folder --output {output!r} is in use by another study (process '
-        f'{lock.read().strip() or "unknown"}); wait for it, or choose another.'
-      ) from e
-    lock.seek(0)
-    lock.truncate()
-    lock.write(str(os.getpid()))
-    lock.flush()
+  with folder_lock.held(output, '--output', 'study'):
     check(output, spec)
     _write(os.path.join(output, SPEC), spec.text)
     entry = {'name': spec.name, 'title': spec.title, 'paper': spec.paper}

@@ -31,7 +31,6 @@ depth overrides task.model.depth.
 """
 
 import dataclasses
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -39,6 +38,7 @@ from typing import Any, Optional
 
 import yaml
 
+from official_repro.core import known_keys
 from official_repro.scaling import axes as axes_lib
 from official_repro.scaling import presets, spec_checks
 from official_repro.scaling.spec_types import (
@@ -119,7 +119,7 @@ def parse(content: Any, data_root: str = '.', text: str = '') -> Spec:
   Raises:
     ValueError: see `load`.
   """
-  _check_keys('', content, _KEYS)
+  known_keys.check_keys('', content, _KEYS)
   for key in ('name', 'axes', 'tasks'):
     if key not in content:
       raise ValueError(f'Key {key} is missing.')
@@ -153,22 +153,6 @@ def parse(content: Any, data_root: str = '.', text: str = '') -> Spec:
   return spec
 
 
-def _check_keys(prefix, content, known, what='key'):
-  """Checks that a part of the spec is a mapping with known keys only."""
-  if not isinstance(content, Mapping):
-    where = f'Key {prefix[:-1]}' if prefix else 'It'
-    raise ValueError(f'{where} must hold keys and values, got {content!r}.')
-  for key in content:
-    if key not in known:
-      near = difflib.get_close_matches(str(key), known, 1)
-      hint = (
-        f'did you mean {prefix}{near[0]}?'
-        if near
-        else f'known: {", ".join(known)}.'
-      )
-      raise ValueError(f'Unknown {what} {prefix}{key}; {hint}')
-
-
 def _mapping(content, key):
   value = content.get(key)
   value = {} if value is None else value
@@ -192,7 +176,7 @@ def _generated(content):
 
 
 def _check_flags(prefix, flags, taken=('output', 'data_dir', 'overwrite')):
-  _check_keys(f'{prefix}.', flags, flags)
+  known_keys.check_keys(f'{prefix}.', flags, flags)
   for flag, value in flags.items():
     if flag in taken:
       raise ValueError(
@@ -227,7 +211,7 @@ def _checkpoint(name, content, data_root):
   if isinstance(content, str):
     return os.path.join(data_root, content)
   prefix = f'checkpoints.{name}'
-  _check_keys(f'{prefix}.', content, _TRAINING_KEYS)
+  known_keys.check_keys(f'{prefix}.', content, _TRAINING_KEYS)
   return _training(name, presets.TRAIN, content, prefix)
 
 
@@ -235,20 +219,20 @@ def _pretrain(content, pretraining):
   """Returns pre-training with the metric that tasks.pretraining names."""
   metrics = ()
   if pretraining is not None:
-    _check_keys(f'tasks.{PRETRAINING}.', pretraining, ('metric',))
+    known_keys.check_keys(f'tasks.{PRETRAINING}.', pretraining, ('metric',))
     metrics = _metrics(pretraining, f'tasks.{PRETRAINING}')
   if content is None:
     return None
-  _check_keys('pretrain.', content, _TRAINING_KEYS)
+  known_keys.check_keys('pretrain.', content, _TRAINING_KEYS)
   training = _training(PRETRAINING, presets.TRAIN, content, 'pretrain')
   return dataclasses.replace(training, metrics=metrics)
 
 
 def _task(name, content):
   if name not in TASKS:
-    _check_keys('tasks.', {name: content}, TASKS, 'task')
+    known_keys.check_name(name, TASKS, 'tasks.', 'task')
   prefix = f'tasks.{name}'
-  _check_keys(f'{prefix}.', content, _TASK_KEYS)
+  known_keys.check_keys(f'{prefix}.', content, _TASK_KEYS)
   rates = content.get('learning_rates', [])
   if not isinstance(rates, list):
     raise ValueError(
@@ -332,7 +316,7 @@ def _rate(value, where):
 def _choice(content):
   if content is None:
     return None
-  _check_keys('learning_rate.', content, ('at', 'tasks', 'data'))
+  known_keys.check_keys('learning_rate.', content, ('at', 'tasks', 'data'))
   at, tasks = content.get('at'), content.get('tasks')
   if not isinstance(at, Mapping):
     raise ValueError(

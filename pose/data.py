@@ -19,7 +19,14 @@ from typing import Optional
 import numpy as np
 import tensorflow as tf
 
-from official_repro.data import batching, images, manifest, parts, pipeline
+from official_repro.data import (
+  batching,
+  images,
+  manifest,
+  parts,
+  pipeline,
+  slices,
+)
 from pose import crops, record_parser
 
 K = record_parser.K
@@ -145,7 +152,7 @@ def evaluation_dataset(
   if not sum(len(b) for b in boxes.values()):
     raise ValueError('There is no box to look into for a person.')
   context = input_context or tf.distribute.InputContext()
-  slice_of, batch_size = pipeline.slicer(batch_size, 0, context)
+  slice_of, batch_size = slices.slicer(batch_size, 0, context)
   table, ragged = _lookup(boxes)
   records, _ = pipeline.serialized_records(split, batch_size=1, training=False)
 

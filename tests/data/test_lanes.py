@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from official_repro.data import manifest, pipeline, reading
+from official_repro.data import manifest, pipeline, reading, slices
 from tests.data import test_parts
 from tests.data import test_pipeline as base
 
@@ -85,13 +85,13 @@ def test_lanes_take_whole_batches_in_turn():
   positions = tf.range(6, 14, dtype=tf.int64)
   for index, expected in enumerate([[6, 7, 12, 13], [8, 9], [10, 11]]):
     lane = tf.constant(index, tf.int64), 3
-    slice_of, size = pipeline.slicer(2, 6, base.context(1, 0, 1), lane)
+    slice_of, size = slices.slicer(2, 6, base.context(1, 0, 1), lane)
     assert positions[slice_of(positions)].numpy().tolist() == expected
     assert size == 2
 
 
 def test_a_worker_with_two_devices_halves_its_batches():
-  slice_of, size = pipeline.slicer(4, 0, base.context(1, 0, 2), (1, 2))
+  slice_of, size = slices.slicer(4, 0, base.context(1, 0, 2), (1, 2))
   positions = tf.range(16, dtype=tf.int64)
   assert positions[slice_of(positions)].numpy().tolist() == [
     *(4, 5, 6, 7),
@@ -101,10 +101,10 @@ def test_a_worker_with_two_devices_halves_its_batches():
 
 
 def test_there_is_one_lane_without_parameter_servers():
-  assert pipeline.lane() == (0, 1)
+  assert slices.lane() == (0, 1)
   with tf.distribute.OneDeviceStrategy('CPU:0').scope():
     assert tf.function(
-      lambda: tf.constant(pipeline.lane())
+      lambda: tf.constant(slices.lane())
     )().numpy().tolist() == [0, 1]
 
 

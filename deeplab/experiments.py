@@ -155,7 +155,7 @@ def mini_voc():
     python -m deeplab.train --experiment=mini_voc --data_dir=DATA \
         --model_dir=RUN --init_checkpoint=MINI_JFT_RUN
   """
-  steps = 1100
+  steps = 900
   return _experiment(
     model={
       # The network of mini_jft.

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 from official.core import base_task
 
-from official_repro.core import acceleration, optimizers
+from official_repro.core import acceleration, optimizers, server_variables
 from official_repro.data import manifest, pipeline
 
 
@@ -110,7 +110,8 @@ def descend(
   replicas = tf.distribute.get_strategy().num_replicas_in_sync
   scaling = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
   with tf.GradientTape() as tape:
-    loss, more = forward()
+    with server_variables.read_once():
+      loss, more = forward()
     scaled = loss / replicas
     if scaling:
       scaled = optimizer.get_scaled_loss(scaled)

@@ -1,4 +1,4 @@
-"""Puts the variables of a ParameterServerStrategy on its servers, by size."""
+"""The variables of a ParameterServerStrategy: placed by size, read once."""
 
 import contextlib
 import math
@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterable
 
 import tensorflow as tf
+
+# Not public; nothing public shares the reads of a step.
+from tensorflow.python.distribute import distribute_utils
 
 from official_repro.core import placement
 
@@ -46,6 +49,24 @@ def _bytes(kwargs):
   if not shape.is_fully_defined():
     return 0
   return math.prod(shape.as_list()) * tf.dtypes.as_dtype(dtype).size
+
+
+@contextlib.contextmanager
+def read_once():
+  """Within it, each variable on a server is sent to the worker only once.
+
+  Without it every read fetches the variable again: weight decay, which is a
+  part of the loss, would make the worker pull all weights twice. To be entered
+  around what is computed from one state of the variables; reads in the graph of
+  a nested tf.function do not mix with those around it. Other strategies are
+  left as they are.
+  """
+  strategy = tf.distribute.get_strategy()
+  if not isinstance(strategy, tf.distribute.ParameterServerStrategy):
+    yield
+    return
+  with distribute_utils.cache_variable_reads():
+    yield
 
 
 def by_server(variables: Iterable[tf.Variable]) -> dict[int, list]:

@@ -32,6 +32,7 @@ class Preset:
       rate; empty where it is constant.
     kind: type of the schedule.
     seconds_per_step: ROUGH, on two CPU cores, for a first estimate.
+    warmup: steps in which the learning rate rises.
   """
 
   steps: int
@@ -39,6 +40,7 @@ class Preset:
   kind: str
   schedule: Mapping[str, Any]
   seconds_per_step: float
+  warmup: int = 0
 
   def stretched(self, steps: int) -> dict:
     """Returns the override that ends the schedule at another last step.
@@ -58,9 +60,11 @@ class Preset:
     numbers = {
       k: _scaled(v, steps, self.steps) for k, v in self.schedule.items()
     }
-    return {
-      'trainer': {'optimizer_config': {'learning_rate': {self.kind: numbers}}}
-    }
+    config = {'learning_rate': {self.kind: numbers}}
+    if self.warmup:
+      rising = {'warmup_steps': _scaled(self.warmup, steps, self.steps)}
+      config['warmup'] = {'linear': rising}
+    return {'trainer': {'optimizer_config': config}}
 
 
 def find(module: str, experiment: str) -> Preset:
@@ -94,9 +98,9 @@ def _constant(steps, batch_size, seconds):
   return Preset(steps, batch_size, 'constant', {}, seconds)
 
 
-def _decay(kind, steps, batch_size, seconds, decay_steps=None):
+def _decay(kind, steps, batch_size, seconds, decay_steps=None, warmup=0):
   schedule = {'decay_steps': decay_steps or steps}
-  return Preset(steps, batch_size, kind, schedule, seconds)
+  return Preset(steps, batch_size, kind, schedule, seconds, warmup)
 
 
 def _stepwise(steps, batch_size, seconds, boundaries):
@@ -121,7 +125,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     'jft300m_resnet101_from_imagenet': _jft(14.0),
     'imagenet_resnet101': _imagenet(5_000_000),
     'imagenet_finetune_resnet101': _imagenet(4_000_000),
-    'mini_jft': _decay('cosine', 1000, 64, 0.12),
+    'mini_jft': _decay('cosine', 1000, 64, 0.12, warmup=100),
     'mini_finetune': _decay('cosine', 500, 64, 0.12),
   },
   DETECTION: {
@@ -146,7 +150,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
       for d, c in _COST.items()
     },
     'voc2012_resnet101_x10head': _decay('polynomial', 30_000, 6, 30.0),
-    'mini_voc': _decay('cosine', 1100, 16, 0.4),
+    'mini_voc': _decay('cosine', 900, 16, 0.4),
   },
   POSE: {
     **{

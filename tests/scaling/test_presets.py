@@ -17,11 +17,13 @@ def test_the_numbers_are_those_of_the_presets(module):
     config = make()
     rate = config.trainer.optimizer_config.learning_rate
     schedule = {k: getattr(rate.get(), k) for k in known[name].schedule}
+    rising = config.trainer.optimizer_config.warmup.get()
     found = (
       config.trainer.train_steps,
       config.task.train_data.global_batch_size,
       rate.type,
       schedule,
+      rising.warmup_steps if rising else 0,
     )
     expected = known[name]
     assert found == (
@@ -29,4 +31,5 @@ def test_the_numbers_are_those_of_the_presets(module):
       expected.batch_size,
       expected.kind,
       expected.schedule,
+      expected.warmup,
     ), name

@@ -135,8 +135,9 @@ def test_steps_and_schedule_follow_the_records_that_there_are(tmp_path):
   flags = commands.values(run, {})
   assert flags['train_steps'] == 11  # ceil(660 / 64)
   override = json.loads(flags['params_override'])
-  rate = override['trainer']['optimizer_config']['learning_rate']
-  assert rate == {'cosine': {'decay_steps': 11}}
+  config = override['trainer']['optimizer_config']
+  assert config['learning_rate'] == {'cosine': {'decay_steps': 11}}
+  assert config['warmup'] == {'linear': {'warmup_steps': 1}}  # 100 of 1000
 
 
 def test_schedules_keep_their_shape():

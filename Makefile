@@ -1,15 +1,17 @@
-# make demo, make test, make lint, make bench, make clean.
+# make demo, make demo-quick, make test, make lint, make bench, make clean.
 # The first of them makes .venv from requirements.lock; later ones only look
 # whether the lock has changed.
 
 SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
+# Folders of the two demos.
 RUN ?= runs/demo
+QUICK ?= runs/demo-quick
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint bench clean venv help
+.PHONY: demo demo-quick test lint bench clean venv help
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -30,8 +32,13 @@ venv:
 	  cp requirements.lock $(VENV)/requirements.lock; \
 	fi
 
+# Four sizes of pre-training data, four tasks, fits, a report.
 demo: venv
-	@$(PY) -m official_repro.demo --output=$(RUN)
+	@$(PY) -m official_repro.study --spec=mini_story --output=$(RUN) --jobs=2
+
+# Pre-training alone.
+demo-quick: venv
+	@$(PY) -m official_repro.demo --output=$(QUICK)
 
 test: venv lint
 	@$(PY) -m pytest -n 2 --dist loadfile

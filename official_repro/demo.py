@@ -1,6 +1,6 @@
-"""The main job on a laptop: generate, pre-train, evaluate, look.
+"""Pre-training on a laptop: generate, pre-train, evaluate, look.
 
-  python -m official_repro.demo --output=runs/demo
+  python -m official_repro.demo --output=runs/demo-quick
 
 Each step is one of the public commands, shown before it runs.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from absl import flags
 
 from official_repro.core import flags as core_flags
+from official_repro.scaling import presets
 
 METRIC = 'mAP@100'
 # Training images whose true labels tell how noisy the given ones are.
@@ -67,13 +68,11 @@ def run_demo(output: str, images: int, steps: int) -> None:
 
 
 def _override(labels, steps):
-  cosine = {'cosine': {'decay_steps': steps}}
+  preset = presets.find(presets.TRAIN, 'mini_jft')
+  trainer = preset.stretched(steps).get('trainer', {})
   return {
     'task': {'train_data': {'labels': labels}},
-    'trainer': {
-      'optimizer_config': {'learning_rate': cosine},
-      'validation_interval': max(steps // 4, 1),
-    },
+    'trainer': {**trainer, 'validation_interval': max(steps // 4, 1)},
   }
 
 
@@ -201,7 +200,7 @@ def main(_):
 
 
 if __name__ == '__main__':
-  flags.DEFINE_string('output', 'runs/demo', 'Folder for everything.')
+  flags.DEFINE_string('output', 'runs/demo-quick', 'Folder for everything.')
   flags.DEFINE_integer('num_images', 12_000, 'Training images.', 100)
   flags.DEFINE_integer('train_steps', 1000, 'Steps of each run.', 1)
   core_flags.run(main)

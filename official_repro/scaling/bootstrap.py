@@ -16,9 +16,9 @@ percentile of whatever is computed from the fits.
 
 Where the sizes lie further from the law than their seeds scatter (F test at
 10%), or each has one seed, s^2 is their mean square about the law instead. What
-all seeds of a size share, such as which images are in its subset, shows only
-there: if it is as large as the seeds' scatter, intervals of four sizes cover
-some 80%.
+all seeds of a size share shows only there, such as the images of its subset
+where the seeds do not draw their own: if it is as large as the seeds' scatter,
+intervals of four sizes cover some 80%.
 
 What an interval covers: the parameter, or the mean over seeds of the metric,
 if the law is right and the noise as large at each size: simulated, 91 to 93% of

@@ -3,9 +3,11 @@
 All comparisons are of pairs of runs that differ in one axis only and have the
 same seed. The places of a comparison are the settings of the other axes, such
 as the sizes; its difference is the mean over them. The interval, of 90%, is
-Student's over the seeds, each with its mean over the places, so it covers what
-another seed of weights and order would change, and not another choice of
-pictures. `paired` counts the places.
+Student's over the seeds, each with its mean over the places. It covers what
+another seed would change: weights, order and, where pre-training reads a part
+of the data, which part; not other pictures of the evaluation. One seed has no
+interval, and its finding is open, whatever its sign. `paired` counts the
+places.
 """
 
 import collections
@@ -26,7 +28,6 @@ FOUND, IN_PART, NOT_FOUND, OPEN = (
 # and 31.9†, they are 2% apart.
 _PAR = 0.05
 _NO_RUNS = 'this study has no runs that would tell'
-_ONE_SEED = 'one seed, so no interval'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +96,9 @@ class Comparison:
     """Returns the mean with its interval, and the number of seeds."""
     found = self.interval()
     if not found:
-      return f'{self.mean():+.3f} ({_ONE_SEED})'
+      seeds = {s for by_seed in self.places.values() for s in by_seed}
+      each = '' if len(seeds) == 1 else ' each'
+      return f'{self.mean():+.3f} (one seed{each}, so no interval)'
     low, high = found
     return (
       f'{self.mean():+.3f} (90% interval {low:+.3f} to {high:+.3f}), '
@@ -205,9 +208,11 @@ def _above(rows, claim):
 def _verdict(found):
   """The verdict on 'above' or 'grows'."""
   interval, whole = found.interval(), found.above == len(found.places)
+  if interval is None:
+    return OPEN
   if found.mean() <= 0:
     return NOT_FOUND
-  if interval is None or interval[0] <= 0:
+  if interval[0] <= 0:
     return OPEN
   return FOUND if whole else IN_PART
 

@@ -58,7 +58,9 @@ class DataRuns:
     """Returns the data folder of a point of pre-training.
 
     Copies are taken out before a part is chosen, so that `images` are that many
-    different ones.
+    different ones. Where the study has an axis seed, each seed draws its own
+    part, or intervals over seeds would leave out the luck of the draw; the
+    parts of one seed are nested.
     """
     source = self.whole(self._spec.pretrain.data, point)
     if point.get('duplicates') == axes_lib.REMOVED:
@@ -90,7 +92,7 @@ class DataRuns:
     flags, names = {}, []
     images, fraction = point.get('images'), point.get('fraction')
     expected = source.expected
-    # Of generated data the number is exact, and all of it is no part.
+    # All of the data is no part, and no draw.
     if images is not None and not self._is_all(source, images):
       flags['num_images'], expected = images, images
       names.append('images')
@@ -98,6 +100,9 @@ class DataRuns:
       flags['fraction'] = fraction
       expected = expected and max(round(fraction * expected), 1)
       names.append('fraction')
+    if names and 'seed' in self._spec.axes:
+      flags['seed'] = point['seed']
+      names.append('seed')
     vocabulary = point.get('vocabulary') or axes_lib.ALL
     leaves_of = None
     if vocabulary == axes_lib.LEAVES:
@@ -121,11 +126,8 @@ class DataRuns:
     )
 
   def _is_all(self, source, images):
-    return (
-      source.run_id is not None
-      and source.path == source.whole
-      and source.expected == images
-    )
+    # Exact where nothing was taken out; None where the folder is not there.
+    return source.path == source.whole and source.expected == images
 
   def _make(self, name, module, flags, depends, expected, leaves_of=None):
     """Adds the run that makes a folder; returns its Source."""

@@ -236,8 +236,11 @@ def check_not_flat(fit: Fit) -> None:
     ValueError: it may do neither.
   """
   if fit.flat:
+    told = 'More data does not help here'
+    if fit.sizes.runs == len(fit.sizes.images):
+      told = 'One seed of each size does not tell whether more data helps'
     raise ValueError(
-      f'More data does not help here: from {fit.sizes.images[0]:g} to '
+      f'{told}: from {fit.sizes.images[0]:g} to '
       f'{fit.sizes.images[-1]:g} images the metric changes by {fit.rise}, '
       'which may be 0; run more seeds or a wider range of sizes.'
     )

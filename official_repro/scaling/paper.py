@@ -337,7 +337,7 @@ EXHIBITS = {
         low='removed',
       ),
     ),
-    'The values are not recovered.',
+    'That the paper tried it is recalled‡; the values are not recovered.',
   ),
   'noise': Exhibit(
     'Transfer by the share of wrong labels',

@@ -15,7 +15,9 @@ from typing import Any, Optional, Union
 
 from official_repro.data.audit.tables import Table
 from official_repro.scaling import (
+  axes,
   claims,
+  dropped,
   page,
   panels,
   paper,
@@ -124,6 +126,7 @@ def _study(name, rows, spec, names, folder):
     page.Heading(2, _title(spec, name), names(name)),
     page.Tiles(_numbers(rows, found)),
     *_found(rows, exhibit, heading),
+    *_dropped(rows, folder, heading),
     *_beside(name, found, fitted, exhibit, names, heading),
     *_trends(found, fitted, heading),
     *_rates(rows, heading),
@@ -137,9 +140,18 @@ def _numbers(rows, found):
   seeds = {s for p in found for s in p.seeds()}
   return [
     (f'{counted.get("done", 0):,} of {sum(counted.values()):,}', 'runs done'),
-    (', '.join(map(str, sorted(seeds, key=str))) or '-', 'seeds'),
+    _count_seeds(seeds),
     (', '.join(dict.fromkeys(p.task for p in found)) or '-', 'tasks'),
   ]
+
+
+def _count_seeds(seeds):
+  """Returns (how many, which); a row of results.csv may have none."""
+  named = sorted(s for s in seeds if s is not None)
+  if not named:
+    return ('1', 'run of each, no seed given') if seeds else ('-', 'seeds')
+  word = 'seed' if len(named) == 1 else 'seeds'
+  return str(len(named)), f'{word}: {", ".join(map(str, named))}'
 
 
 def _found(rows, exhibit, heading):
@@ -151,11 +163,21 @@ def _found(rows, exhibit, heading):
     page.Findings(claims.find(rows, asked)),
     page.Text(
       'Differences are between runs with the same seed; their interval covers '
-      'what another seed would change, with the same pictures. Clearly: the '
-      '90% interval at that place lies above 0.',
+      'what another seed would change, on the same pictures of the evaluation. '
+      'Clearly: the 90% interval at that place lies above 0.',
       faint=True,
     ),
   ]
+
+
+def _dropped(rows, folder, heading):
+  if not any(r.duplicates == axes.REMOVED for r in rows):
+    return []
+  found = dropped.read(folder) if folder else []
+  told = [d.sentence for d in found] or [dropped.UNKNOWN]
+  if found and not any(d.dropped for d in found):
+    told.append(dropped.NOTHING)
+  return [heading('What was dropped'), page.Text(' '.join(told))]
 
 
 def _beside(study, found, fitted, exhibit, names, heading):
@@ -187,8 +209,9 @@ def _draw(panel, fitted):
 
 def _caption(panel):
   text = f'{panel.name} by {panels.AXIS_TITLES[panel.axis]}.'
-  if len(panel.seeds()) < 2:
-    return f'{text} One seed, so no interval.'
+  if not panel.spread[1]:
+    each = ' each' if len(panel.seeds()) > 1 else ''
+    return f'{text} One seed{each}, so no interval.'
   return (
     f'{text} Small points: seeds. Large: their mean, with its 90% interval '
     f'(scatter pooled over all points, {panel.spread[1]} degrees of freedom).'

@@ -40,7 +40,7 @@ class Row:
     duplicates: of pre-training: kept or removed.
     init: of a transfer run: pretrained, random or the name of a checkpoint.
     frozen: whether part of the trunk stays as it was in transfer.
-    seed: of both stages.
+    seed: of both stages, and of the part of the data that pre-training reads.
     learning_rate: None for the preset's.
     model_dir: folder of the run.
     command: what a user types to repeat it.

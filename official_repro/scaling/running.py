@@ -12,6 +12,7 @@ from official_repro.scaling import (
   collect,
   estimates,
   folder,
+  paper,
   results,
   runs,
   scheduler,
@@ -88,7 +89,7 @@ def run(
     core_flags.StoppedError: a signal came, and the runs have saved.
   """
   # Here, as its plots take two seconds to import.
-  from official_repro.scaling import report, tables
+  from official_repro.scaling import console, report
 
   options = options or Options()
   if options.rerun_stale and options.keep_stale:
@@ -105,7 +106,8 @@ def run(
     results.write_csv(os.path.join(output, 'results.csv'), rows)
     if spec.choice:
       choice.write(output, state.choices(), spec.choice.at)
-    print(tables.summary(rows))
+    axis = paper.find(spec.paper).axis if spec.paper else None
+    print(console.summary(rows, axis))
     # A stop has a few seconds; the same command writes it at its end.
     if work.told is None:
       print(f'Report: {report.write_report(output, [spec])[0]}')

@@ -13,7 +13,8 @@ Keys, all but name, axes and tasks with a default or left out at will:
                  other, for duplicates: removed; against_dir may be a data name.
                  Default: against the split validation of the data itself
   pretrain       experiment, data, epochs or steps, override, learning_rate
-  axes           {axis: values}, see scaling/axes.py
+  axes           {axis: values}, see scaling/axes.py; with seed, each seed also
+                 draws its own images, or fraction, of the data
   tasks          {task: {experiment, data, metric, ...}} of TASKS. metric: of
                  metrics.jsonl, the larger the better, or a list of them.
                  freeze: stage for frozen: true (default conv5).

@@ -2,13 +2,13 @@
 
 import collections
 from collections.abc import Sequence
+from typing import Optional
 
 from official_repro.data.audit.tables import Table
 from official_repro.scaling import panels, paper, results
 
 _NO_PLACE = 'any'  # the axis does not concern the runs
 _UNKNOWN = '-'
-_COLUMNS = 80
 
 
 def from_paper(exhibit: paper.Exhibit) -> Table:
@@ -32,7 +32,7 @@ def measured(panel: panels.Panel) -> Table:
   rows = [
     (
       _NO_PLACE if place is None else panels.short(panel.axis, place),
-      *(_cell(panel, cells.get(place)) for cells in by_place),
+      *(cell_text(panel, cells.get(place)) for cells in by_place),
     )
     for place in places
   ]
@@ -92,39 +92,13 @@ def counts(rows: Sequence[results.Row]) -> dict:
   return {s: found[s] for s in results.STATUSES if found[s]}
 
 
-def summary(rows: Sequence[results.Row]) -> str:
-  """Returns a study's results for the console, at most 80 columns.
+def cell_text(panel: panels.Panel, cell: Optional[panels.Cell]) -> str:
+  """Returns the mean of a cell with its interval; below it the seeds' values.
 
   Args:
-    rows: rows of results.csv.
-
-  Returns:
-    For each task and metric a line for each setting: mean, 90% interval and
-    number of seeds.
+    panel: from whose cells the interval's scatter is pooled.
+    cell: one of them; None: there are no such runs.
   """
-  lines = []
-  for study in dict.fromkeys(r.study for r in rows):
-    own = [r for r in rows if r.study == study]
-    told = ', '.join(f'{n} {s}' for s, n in counts(own).items())
-    lines.append(f'{study}: runs {told}')
-    for panel in panels.panels(own):
-      lines += ['', panel.name, *_lines(panel)]
-  return '\n'.join(lines) if lines else 'There are no results.'
-
-
-def _lines(panel):
-  for series in panel.series:
-    for cell in series.cells:
-      place = '' if cell.place is None else panels.name(panel.axis, cell.place)
-      words = ', '.join(w for w in (place, series.label) if w) or 'the run'
-      value = _cell(panel, cell).split('\n')[0]
-      seeds = f'{len(cell.values)} seeds' if len(cell.values) > 1 else ''
-      room = _COLUMNS - 30
-      words = words if len(words) <= room else f'{words[: room - 1]}…'
-      yield f'  {words:<{room}s}  {value:<16s} {seeds}'.rstrip()
-
-
-def _cell(panel, cell):
   if cell is None:
     return _UNKNOWN
   gone = f'{cell.missing} without result' if cell.missing else ''

@@ -7,11 +7,15 @@ from typing import Optional
 import numpy as np
 
 from official_repro.data.audit.tables import Table
+from official_repro.scaling import bootstrap, laws, panels
 from official_repro.scaling import forecast as forecast_lib
-from official_repro.scaling import panels
 
 _CURVE = 60  # points of a drawn law
 _FACTOR = 10  # "ten times more data"
+_ONE_SEED = (
+  'One seed of each size: the interval is from how far the sizes lie off the '
+  'law.'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +37,23 @@ class Trend:
   @property
   def sentence(self) -> str:
     """The forecast, or why there is none."""
+    text = f'No forecast: {self.reason}'
     if self.forecast:
-      return self.forecast.sentence
-    return f'No forecast: {self.reason}'
+      text = self.forecast.sentence
+    return f'{text} {_ONE_SEED}' if self.comparison and self.one_seed else text
+
+  @property
+  def one_seed(self) -> bool:
+    """Whether no size has a second seed."""
+    return all(len(c.values) < 2 for c in self.series.measured)
+
+  @property
+  def tenfold(self) -> Optional[bootstrap.Estimate]:
+    """Gain of ten times the images by the log-linear law; None: not fitted."""
+    for candidate in self.comparison.candidates if self.comparison else ():
+      if candidate.law == laws.LOG_LINEAR.name and candidate.fit:
+        return candidate.fit.parameters['b']
+    return None
 
   def curve(self) -> Optional[tuple]:
     """Returns ([N] images, [N] metric) of the preferred law, to draw."""

@@ -27,8 +27,9 @@ CONTENT = {
     }
   },
 }
-# Of CONTENT: jft, its part of 64, coco; 2 sizes x 2 seeds; twice as many.
-DATA, PRETRAINING, TRANSFER = 3, 4, 8
+# Of CONTENT: jft, a part of 64 for each seed, coco; 2 sizes x 2 seeds; twice as
+# many.
+DATA, PRETRAINING, TRANSFER = 4, 4, 8
 _start = processes.start
 
 

@@ -6,6 +6,7 @@ from official_repro.scaling import claims, paper
 from tests.scaling.rows_made_up import (
   NOISE,
   SEEDS,
+  SIZES,
   data_size,
   from_scratch,
   row,
@@ -55,7 +56,17 @@ def test_what_does_not_appear_is_said():
 def test_one_seed_is_not_enough():
   found = judge('data_size', data_size(seeds=(0,)))
   assert {f.verdict for f in found.values()} == {claims.OPEN}
-  assert 'one seed, so no interval' in found['frozen'].evidence
+  assert found['frozen'].evidence.endswith('(one seed, so no interval)')
+  # Nor is it for the contrary.
+  for gap in (-0.01, 0.0):
+    found = judge('data_size', data_size(seeds=(0,), gap=gap))['frozen']
+    assert found.verdict == claims.OPEN
+    assert 'at 0 of 4 sizes' in found.evidence
+  # Seed 0 at two sizes and seed 1 at the others: no size tells of a scatter.
+  rows = data_size(SIZES[:2], seeds=(0,)) + data_size(SIZES[2:], seeds=(1,))
+  found = judge('data_size', rows)['frozen']
+  assert found.verdict == claims.OPEN
+  assert found.evidence.endswith('(one seed each, so no interval)')
 
 
 def test_in_part():

@@ -202,6 +202,12 @@ REFUSED = {
     lambda: fit.images_needed(fit.fit_law(study(lambda n: 7, 1)), 7),
     'More data does not help here: from 1000 to 30000 images the metric',
   ),
+  'flat, one seed': (  # slope 0 -+ 2.92 sqrt(.5 / 1.228)
+    lambda: fit.check_not_flat(
+      fit.fit_law([(n, 0, v) for n, v in zip(SIZES, (1.0, 2.0, 2.0, 1.0))])
+    ),
+    'One seed of each size does not tell whether more data helps: from 1000',
+  ),
   'flat, further': (
     lambda: fit.metric_at(fit.fit_law(study(lambda n: 7)), 50000),
     'More data does not help here',

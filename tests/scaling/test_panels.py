@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from official_repro.scaling import panels, tables
+from official_repro.scaling import panels
 from tests.scaling.rows_made_up import SEEDS, data_size, from_scratch, row
 
 
@@ -80,18 +80,3 @@ def test_two_runs_of_one_seed_and_setting_are_told():
 )
 def test_names(axis, value, name):
   assert panels.name(axis, value) == name
-
-
-def test_summary_for_the_console():
-  rows = data_size(sizes=(1000, 3000))
-  rows[-1] = dataclasses.replace(rows[-1], status='not run', value=None)
-  lines = tables.summary(rows).splitlines()
-  assert lines[0] == 'made_up: runs 11 done, 1 not run'
-  assert lines[2] == 'detection, AP50'
-  # Squares of three cells of three seeds 2e-4 each, of one of two 5e-5; with 7
-  # degrees of freedom the deviation is .00964, t 1.895, half .00964 t / sqrt 3.
-  assert ' '.join(lines[3].split()) == (
-    '1,000 images, fine-tuned 0.200 ± 0.011 3 seeds'
-  )
-  assert max(map(len, lines)) <= 80
-  assert tables.summary([]) == 'There are no results.'

@@ -45,6 +45,12 @@ def test_what_is_not_recovered_is_not_guessed(key):
   assert {n for row in shown(key).values() for n in row} == {'n/r'}
 
 
+def test_a_recalled_claim_is_marked_where_no_number_could_be():
+  exhibit = paper.find('near_duplicates')
+  assert [c.mark for c in exhibit.claims] == [paper.UNSURE]
+  assert 'recalled‡' in exhibit.note
+
+
 @pytest.mark.parametrize('key', ['noise', 'fill_in'])
 def test_what_the_paper_did_not_try_has_no_numbers_and_is_not_its_claim(key):
   exhibit = paper.find(key)

@@ -149,7 +149,58 @@ def test_two_sizes_have_no_forecast_and_a_reason(tmp_path):
 def test_one_seed_has_no_interval(tmp_path):
   shown = write(tmp_path, data_size(seeds=(0,)))
   assert 'One seed, so no interval.' in shown.text
+  assert 'One seed of each size: the interval is from' in shown.text
   assert '±' not in shown.text
+
+
+@pytest.mark.parametrize(
+  ('seeds', 'told'),
+  [
+    ((0, 10, 2), '- seeds: 0, 2, 10: **3**'),
+    ((0,), '- seed: 0: **1**'),  # also where the spec has no axis seed
+    ((None,), '- run of each, no seed given: **1**'),
+  ],
+)
+def test_seeds_are_counted(tmp_path, seeds, told):
+  write(tmp_path, [row(0.1, init='random', seed=s) for s in seeds])
+  assert told in (tmp_path / 'report.md').read_text()
+
+
+def _deduped(tmp_path, dropped):
+  """Writes the report of a study that dropped so many; returns its text."""
+  rows = [
+    row(0.1, task='pretraining', duplicates=d, seed=s)
+    for d in ('kept', 'removed')
+    for s in SEEDS
+  ]
+  results.write_csv(str(tmp_path / 'results.csv'), rows)
+  if dropped is not None:
+    data = tmp_path / 'data' / 'mini_jft,duplicates=removed'
+    data.mkdir(parents=True)
+    numbers = {
+      'split': 'train',
+      'records': 12_000,
+      'dropped': dropped,
+      'against': [{'name': 'validation', 'records': 1000}],
+    }
+    (data / 'dedup.json').write_text(json.dumps(numbers))
+  report.write_report(tmp_path, [spec('near_duplicates')])
+  return Page((tmp_path / 'report.html').read_text()).text
+
+
+@pytest.mark.parametrize(
+  ('dropped', 'told'),
+  [
+    (0, 'what differs between them is no effect of near-duplicates'),
+    (12, 'removed: 12 of 12,000 records of train were dropped as near-dup'),
+    (None, 'How many records were dropped is not known here'),
+  ],
+)
+def test_how_many_near_duplicates_were_dropped(tmp_path, dropped, told):
+  shown = _deduped(tmp_path, dropped)
+  assert told in shown
+  assert ('the same pictures, and what differs' in shown) == (dropped == 0)
+  assert 'The paper‡: removing near-duplicates changes little' in shown
 
 
 def test_nothing_done_yet(tmp_path):

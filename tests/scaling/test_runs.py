@@ -31,7 +31,12 @@ def made(run, records):
 def test_axes_multiply_only_the_stages_they_concern(tmp_path):
   plan = fakes.plan(tmp_path)
   # All 640 images are no part; frozen does not multiply pre-training.
-  assert ids(plan, 'data') == ['data/jft', 'data/jft,images=64', 'data/coco']
+  assert ids(plan, 'data') == [
+    'data/jft',
+    'data/jft,images=64,seed=0',
+    'data/coco',
+    'data/jft,images=64,seed=1',
+  ]
   assert ids(plan, 'pretrain') == [
     'pretraining/images=64,seed=0',
     'pretraining/images=640,seed=0',
@@ -49,11 +54,45 @@ def test_what_runs_before_what(tmp_path):
   plan = fakes.plan(tmp_path)
   frozen = plan['detection/images=64,frozen=true,seed=1']
   assert frozen.depends == ('data/coco', 'pretraining/images=64,seed=1')
-  assert plan['pretraining/images=64,seed=1'].depends == ('data/jft,images=64',)
-  assert plan['data/jft,images=64'].depends == ('data/jft',)
+  part = 'data/jft,images=64,seed=1'
+  assert plan['pretraining/images=64,seed=1'].depends == (part,)
+  assert plan[part].depends == ('data/jft',)
   places = {name: i for i, name in enumerate(plan)}
   for run in plan.values():
     assert all(places[n] < places[run.run_id] for n in run.depends)
+
+
+def test_each_seed_draws_its_own_part(tmp_path):
+  plan = fakes.plan(tmp_path, **with_axes(fraction=[0.1, 1.0], seed=[0, 7]))
+  for seed in (0, 7):
+    part = plan[f'data/jft,fraction=0.1,seed={seed}']
+    assert (part.flags['fraction'], part.flags['seed']) == (0.1, seed)
+    small = plan[f'pretraining/fraction=0.1,seed={seed}']
+    assert small.flags['data_dir'] == part.output
+    # All of it is no draw, and one folder for all seeds.
+    large = plan[f'pretraining/fraction=1,seed={seed}']
+    assert large.flags['data_dir'] == plan['data/jft'].output
+  # A vocabulary draws nothing; images of it do.
+  axes = {'vocabulary': ['few.txt'], 'seed': [0, 1]}
+  plan = fakes.plan(tmp_path, **with_axes(**axes))
+  assert 'seed' not in plan['data/jft,vocabulary=few'].flags
+  plan = fakes.plan(tmp_path, **with_axes(images=[64], **axes))
+  assert plan['data/jft,images=64,vocabulary=few,seed=1'].flags['seed'] == 1
+
+
+def test_all_of_a_folder_that_is_there_is_no_part(tmp_path):
+  (tmp_path / 'real').mkdir()
+  content = {'splits': {'train': {'records': 500}}}
+  (tmp_path / 'real' / 'dataset.json').write_text(json.dumps(content))
+  plan = fakes.plan(
+    tmp_path,
+    data={'real': 'real'},
+    pretrain={'experiment': 'mini_jft', 'data': 'real', 'epochs': 2},
+    **with_axes(images=[100, 500]),
+  )
+  assert ids(plan, 'data') == ['data/real,images=100', 'data/coco']
+  whole = plan['pretraining/images=500'].flags['data_dir']
+  assert whole == str(tmp_path / 'real')
 
 
 def test_random_weights_need_no_pretraining(tmp_path):
@@ -245,6 +284,9 @@ def test_runs_that_choose_a_learning_rate(tmp_path):
     'choice/pretraining/images=64,seed=100',
     *tries,
   ]
+  before = plan['choice/pretraining/images=64,seed=100']
+  assert before.depends == ('data/jft,images=64,seed=100',)
+  assert plan[before.depends[0]].flags['seed'] == 100
   assert plan[tries[0]].flags['learning_rate'] == 1e-3
   assert plan[tries[0]].flags['data_dir'] == plan['data/jft'].output
   run = plan['detection/images=640,frozen=true,seed=1']

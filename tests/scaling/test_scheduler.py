@@ -74,7 +74,7 @@ def test_a_study_can_be_moved(tmp_path):
 def test_a_failure_stops_only_what_needs_it(tmp_path, capsys):
   tell(tmp_path, **{CUT_OFF: 'fail'})
   with pytest.raises(
-    ValueError, match=r'1 of 15 runs failed \(pretra.* 2 were'
+    ValueError, match=r'1 of 16 runs failed \(pretra.* 2 were'
   ):
     fakes.run(tmp_path)
   told = capsys.readouterr().err
@@ -97,7 +97,7 @@ def test_a_failure_stops_only_what_needs_it(tmp_path, capsys):
 
 def test_a_stop_is_no_failure(tmp_path, capsys):
   tell(tmp_path, **{CUT_OFF: 'stop'})
-  with pytest.raises(core_flags.StoppedError, match='after 12 of 15 runs'):
+  with pytest.raises(core_flags.StoppedError, match='after 13 of 16 runs'):
     fakes.run(tmp_path)
   assert f'{CUT_OFF} was stopped (exit code 143' in capsys.readouterr().err
   assert rows(tmp_path)[CUT_OFF].status == 'not run'

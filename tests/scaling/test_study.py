@@ -46,7 +46,7 @@ def test_a_dry_run_shows_the_plan_and_makes_nothing(tmp_path):
   done = study(tmp_path, '--dry_run', '--jobs=2')
   assert done.returncode == 0, done.stderr
   assert '  new           ~0:25  pretraining/images=64,seed=0' in done.stdout
-  assert '15 runs (3 data, 4 pretrain, 8 transfer): 0 done, 15' in done.stdout
+  assert '16 runs (4 data, 4 pretrain, 8 transfer): 0 done, 16' in done.stdout
   assert '~ is a rough rate of two CPU cores.' in done.stdout
   assert not (tmp_path / 'out').exists()
 

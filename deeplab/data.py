@@ -50,8 +50,8 @@ def make_dataset(
       where they are larger. In evaluation nothing is cut: a batch has the
       size of its largest picture and at least S x S, sides rounded up to one
       more than a multiple of STRIDE. Only a picture larger than S changes how
-      the others of its batch are padded; that moves a prediction near the
-      edge of a picture a little, so give such pictures a batch of 1.
+      the others of its batch are padded; inference.labels_of_batch takes that
+      away again.
     seed: of record order, crops and flips.
     start_position: training only: records already seen.
     shuffle_group: see pipeline.make_dataset.

@@ -85,6 +85,51 @@ def labels_of(run: Probabilities, image, mode: str, window, overlap=None):
   return np.concatenate([p.argmax(-1).astype(np.uint8) for p in parts])
 
 
+def labels_of_batch(model, images, sizes, window: int = WINDOW) -> tf.Tensor:
+  """Returns the likeliest classes of a batch of an evaluation.
+
+  A picture gets the same answer in any batch. In one that is larger than the
+  window, because one of its pictures is, the others have more padding than
+  alone, which would move what is found near their edges; so each is cut to its
+  own size, as `whole` pads it, and goes through the network by itself.
+
+  Args:
+    model: model.DeepLab.
+    images: uint8 [B, H, W, 3], padded, see data.make_dataset.
+    sizes: int32 [B, 2], height and width without padding.
+    window: S, the batch's least side.
+
+  Returns:
+    uint8 [B, H, W]; what it says of padding means nothing.
+  """
+  number, height, width = tf.unstack(tf.shape(images)[:3])
+  large = tf.maximum(height, width) > data.padded_side(window)
+  # All pictures at once or one by one: either way a loop over parts of the
+  # batch, so that the network is in the graph only once.
+  parts = tf.where(large, number, 1)
+  share = number // parts
+
+  def labels_of(part):
+    pixels, size = part
+    sides = data.padded_side(tf.maximum(tf.reduce_max(size, 0), window))
+    # A replica's share may be empty and without height.
+    bottom, right = tf.unstack(tf.minimum(sides, [height, width]))
+    pixels = images_lib.normalize(pixels[:, :bottom, :right])
+    rest = [[0, 0], [0, height - bottom], [0, width - right]]
+    return tf.pad(model.labels(pixels), rest)
+
+  found = tf.map_fn(
+    labels_of,
+    (
+      tf.reshape(images, [parts, share, height, width, images_lib.CHANNELS]),
+      tf.reshape(sizes, [parts, share, 2]),
+    ),
+    fn_output_signature=tf.TensorSpec([None, None, None], tf.uint8),
+    parallel_iterations=1,  # the memory of one part
+  )
+  return tf.reshape(found, [number, height, width])
+
+
 def bands(
   run: Probabilities,
   image,

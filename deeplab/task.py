@@ -15,6 +15,7 @@ from deeplab import (
   drawing,
   guard,
   host_evaluation,
+  inference,
   label_space,
   loading,
   losses,
@@ -82,8 +83,7 @@ class SegmentationTask(record_task.RecordTask):
   def prediction_sheets(self, model, count: int) -> dict[str, Any]:
     """Evaluation pictures, beside their masks and what was found."""
     batch = self.one_batch(self.task_config.validation_data, count)
-    found = model.labels(images_lib.normalize(batch['image']))
-    batch['found'] = found.numpy()
+    batch['found'] = self._found(model, batch).numpy()
     return {'predictions': self._sheet(batch, ('image', 'mask', 'found'))}
 
   def _sheet(self, batch, keys):
@@ -92,6 +92,12 @@ class SegmentationTask(record_task.RecordTask):
       for i in range(len(batch['image']))
     ]
     return drawing.sheet(rows, self.labels.names)
+
+  def _found(self, model, batch):
+    side = self.task_config.validation_data.crop_size
+    return inference.labels_of_batch(
+      model, batch['image'], batch['image_size'], side
+    )
 
   # --- Task interface -------------------------------------------------------
 
@@ -218,7 +224,7 @@ class SegmentationTask(record_task.RecordTask):
     """Finds the classes of one batch's pixels; the host counts them."""
     del metrics
     return {
-      'found_labels': model.labels(images_lib.normalize(inputs['image'])),
+      'found_labels': self._found(model, inputs),
       **{k: inputs[k] for k in host_evaluation.TRUE},
     }
 

@@ -220,18 +220,6 @@ def decode_probabilities(heatmaps, offsets, radius: float = RADIUS):
   return tf.concat([points, scores[..., None]], -1)
 
 
-def pose_score(joints) -> tf.Tensor:
-  """Score of a pose: the mean over its joints' scores (G-RMI, sec. 3.3).
-
-  Args:
-    joints: float [..., K, 3], of `decode`.
-
-  Returns:
-    float [...].
-  """
-  return tf.reduce_mean(joints[..., 2], axis=-1)
-
-
 def flip_back(heatmaps, offsets):
   """Turns the output for mirrored crops into that for the crops themselves.
 

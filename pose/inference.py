@@ -108,7 +108,7 @@ def find(run, image, boxes, oks_threshold: float) -> tuple:
 
 
 def pose_scores(joints) -> np.ndarray:
-  """Mean over the joints of their scores: [P, K, 3] -> float32 [P]."""
+  """Mean over joints of their scores: [P, K, 3] -> [P]; G-RMI, sec. 3.3."""
   return np.asarray(joints)[..., 2].mean(-1)
 
 

@@ -357,6 +357,10 @@ BAD_MASKS = {
   ),
   'RGB': (lambda: encode(gradient(), 'PNG'), 'PNG of mode RGB; a mask'),
   'bits': (lambda: encode(np.eye(9, dtype=bool), 'PNG'), 'PNG of mode 1; a'),
+  '16 bits': (
+    lambda: encode(gradient()[..., 1].astype(np.uint16), 'PNG'),
+    'PNG of mode I;16; a mask is a PNG in 8-bit grey',
+  ),
   'palette': (
     lambda: encode(Image.fromarray(gradient()).quantize(8), 'PNG'),
     'PNG of mode P; a mask is a PNG in 8-bit grey',

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import pickle
 import subprocess
@@ -122,6 +123,30 @@ def test_a_joint_is_seen_on_the_visible_figure_only(drawn):
         assert 0 <= y < height and 0 <= x < width
         if visibility == 2:
           assert e.masks[k, int(y), int(x)]
+
+
+def clutter_of(scene):
+  """Where each unlabelled thing of a scene shows, bool [H, W]."""
+  pairs = zip(scene.items, scene.visible_masks)
+  return [mask for item, mask in pairs if item.leaf is None]
+
+
+def test_clutter_is_drawn_unless_there_shall_be_none():
+  some, none = person.MiniPerson(), person.MiniPerson(clutter=0.0)
+  counts = []
+  for seed in range(100):
+    scene, _ = some._composed(np.random.default_rng(seed))
+    counts.append(sum(mask.any() for mask in clutter_of(scene)))
+  # 6 * .5 * .6 behind and 3 * .5 * .5 before the people are 2.55; a few are
+  # covered.
+  assert 2 < np.mean(counts) < 3
+  # Where it shows, the picture is another one.
+  labelled = [item for item in scene.items if item.leaf]
+  bare = dataclasses.replace(scene, items=labelled)
+  changed = (scene.paint() != bare.paint()).any(-1)
+  assert changed[np.any(clutter_of(scene), 0)].mean() > 0.9
+  for seed in range(10):
+    assert not clutter_of(none._composed(np.random.default_rng(seed))[0])
 
 
 def person_at(x, y, radius):

@@ -94,6 +94,39 @@ def test_labels_hold_no_more_than_a_window_of_rows(run):
     np.testing.assert_array_equal(found, likely.argmax(-1))
 
 
+class Height:
+  """A network that says of every pixel how high the batch is."""
+
+  def labels(self, images):
+    assert images.dtype == tf.float32 and images.shape[-1] == 3
+    high = tf.cast(tf.shape(images)[1], tf.uint8)
+    return tf.fill(tf.shape(images)[:3], high)
+
+
+def test_batch_above_the_window_is_taken_apart():
+  # As the runner has it: in a graph that knows no sides.
+  @tf.function(
+    input_signature=[
+      tf.TensorSpec([None, None, None, 3], tf.uint8),
+      tf.TensorSpec([None, 2], tf.int32),
+    ]
+  )
+  def run(images, sizes):
+    return inference.labels_of_batch(Height(), images, sizes, WINDOW)
+
+  sizes = tf.constant([[20, 30], [70, 40], [66, 65]])
+  found = run(tf.zeros([3, 73, 65, 3], tf.uint8), sizes).numpy()
+  assert found.shape == (3, 73, 65)
+  # Padded to 65 x 65; 70 and 66 become 73.
+  for labels, (height, width), seen in zip(found, sizes, (65, 73, 73)):
+    assert (labels[:height, :width] == seen).all()
+  # All at once, whatever the pictures' sizes are.
+  found = run(tf.zeros([3, 65, 65, 3], tf.uint8), sizes - 10)
+  assert found.shape == (3, 65, 65) and np.unique(found) == [65]
+  # A replica's share of the last batch.
+  assert run(tf.zeros([0, 0, 0, 3], tf.uint8), sizes[:0]).shape == (0, 0, 0)
+
+
 def test_starts_by_hand():
   assert inference.starts(65, 65, 21) == [0]
   assert inference.starts(73, 65, 21) == [0, 8]

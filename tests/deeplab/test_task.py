@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import guard, losses
+from deeplab import drawing, guard, losses
 from deeplab import task as task_lib
 from official_repro.data import images as images_lib
 from tests.deeplab import folders, tiny
@@ -143,14 +143,57 @@ def test_evaluation_is_the_same_alone_and_in_batches(folder):
   assert tiny.evaluate(task, model, batch_size=5) == alone
 
 
-def test_sheets_are_pictures(folder):
+def test_pictures_above_the_crop_are_each_seen_at_their_own_size(tmp_path):
+  sizes = ((20, 33), (41, 41), (12, 50))
+  rows = [
+    folders.example(f'{i}', tiny.mask(*size), seed=i)
+    for i, size in enumerate(sizes)
+  ]
+  data = folders.write(tmp_path, train=rows, validation=rows)
+  # The maps have 5 cells: larger rates would see little but padding.
+  task = tiny.make(data, override='task.model.rates=[1,2]')
+  tf.keras.utils.set_random_seed(2)
+  model = task.build_model()
+  for kernel in model.head.kernels:
+    kernel.assign(tf.random.normal(kernel.shape))
+  params = task.task_config.validation_data
+  alone, pairs = (task.make_inputs(params, size) for size in (1, 2))
+  step = lambda batch: task.validation_step(batch, model)
+  expected = tiny.gathered(task, alone, step)
+  found = tiny.gathered(task, pairs, step)
+  np.testing.assert_array_equal(found._matrix.matrix, expected._matrix.matrix)
+  # Of background and 1, three classes are found.
+  assert np.count_nonzero(expected._matrix.matrix) == 6
+  # The 20 x 33 picture, which alone is padded to 33 x 33, lies in one of 41 x
+  # 41 there: with all of that the network would say something else.
+  batch = next(iter(pairs))
+  padded = model.labels(images_lib.normalize(batch['image']))
+  assert np.any((step(batch)['found_labels'] != padded)[0, :20, :33])
+
+
+def test_sheets_show_the_masks_and_beside_them_what_was_found(folder):
   task = tiny.make(folder)
-  (inputs,) = task.input_sheets(3).values()
-  (found,) = task.prediction_sheets(task.build_model(), 3).values()
-  for sheet, columns in ((inputs, 2), (found, 3)):
-    assert sheet.dtype == np.uint8
-    assert sheet.shape[1] >= columns * 320
-    assert sheet.shape[0] >= 3 * 240
+  model = task.build_model()
+  # Always 3, which the masks of the first two pictures do not have.
+  for kernel, bias in zip(model.head.kernels, model.head.biases):
+    kernel.assign(tf.zeros_like(kernel))
+    bias.assign([0, 0, 0, 1])
+  (inputs,) = task.input_sheets(2).values()
+  (found,) = task.prediction_sheets(model, 2).values()
+  assert inputs.dtype == found.dtype == np.uint8
+  # Columns of 320 pixels with 8 around them; two lines with 20 above each.
+  assert inputs.shape[1] == 2 * 328 + 8 and found.shape[1] == 3 * 328 + 8
+  lines = 2 * (328 + 20) + 8  # the legend is below
+  _, truth, answer = (
+    found[:lines, 8 + 328 * i :][:, :320].reshape(-1, 3) for i in range(3)
+  )
+  count = lambda column, value: np.sum(
+    (column == drawing.color_map()[value]).all(1)
+  )
+  # 33 x 33 and 30 x 32 pixels, enlarged eight times.
+  assert count(answer, 3) == 64 * (33 * 33 + 30 * 32)
+  assert not count(answer, 1) and not count(answer, 2)
+  assert not count(truth, 3) and count(truth, 1) and count(truth, 2)
 
 
 def test_small_batches_with_free_batch_norm_are_told_once(folder, capsys):

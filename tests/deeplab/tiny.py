@@ -61,13 +61,20 @@ def make(folder, **options):
   return task.SegmentationTask(config.task)
 
 
+def gathered(task, batches, step):
+  """HostEvaluation of the batches of an evaluation; step: batch -> logs."""
+  state = None
+  for batch in batches:
+    logs = step(batch)
+    state = task.aggregate_logs(state, {k: (v,) for k, v in logs.items()})
+  return state
+
+
 def evaluate(task, model, batch_size):
   """Metrics of the validation split, without a runner."""
-  state = None
-  for batch in task.make_inputs(task.task_config.validation_data, batch_size):
-    logs = task.validation_step(batch, model)
-    state = task.aggregate_logs(state, {k: (v,) for k, v in logs.items()})
-  return task.reduce_aggregated_logs(state)
+  batches = task.make_inputs(task.task_config.validation_data, batch_size)
+  step = lambda batch: task.validation_step(batch, model)
+  return task.reduce_aggregated_logs(gathered(task, batches, step))
 
 
 def save(folder, model, metadata):

@@ -1,6 +1,7 @@
 """Boxes on a user's pictures, the JSON beside them, the SavedModel."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from object_detection import (
 from object_detection import task as task_lib
 from official_repro.core import checkpoints
 from official_repro.core import config as config_lib
+from official_repro.data import picture_files
+from pose import boxes_from
 from tests.object_detection import tiny
 
 
@@ -60,6 +63,14 @@ def save_run(folder, category_ids=(1, 18, 90), score_bias=3.0):
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
   return save_run(tmp_path_factory.mktemp('run'))
+
+
+@pytest.fixture(scope='module')
+def saved(run, tmp_path_factory):
+  """The SavedModel of the run."""
+  folder = str(tmp_path_factory.mktemp('saved') / 'model')
+  export.export(run[0], folder)
+  return folder
 
 
 @pytest.fixture
@@ -139,12 +150,9 @@ def test_same_as_the_network_on_a_picture_of_its_own_size(run):
   assert float(tf.reduce_max(larger['boxes'])) > 64
 
 
-def test_saved_model_has_the_usual_signature(run, tmp_path):
+def test_saved_model_has_the_usual_signature(run, saved):
   folder, _ = run
-  export.export(folder, str(tmp_path / 'saved'))
-  serve = tf.saved_model.load(str(tmp_path / 'saved')).signatures[
-    'serving_default'
-  ]
+  serve = tf.saved_model.load(saved).signatures['serving_default']
   rng = np.random.default_rng(1)
   pixels = rng.integers(0, 256, (1, 50, 90, 3), np.uint8)
   found = {k: v.numpy() for k, v in serve(tf.constant(pixels)).items()}
@@ -164,10 +172,36 @@ def test_saved_model_has_the_usual_signature(run, tmp_path):
   )
   ids = np.array([1, 18, 90])[expected['classes'].numpy() - 1]
   np.testing.assert_array_equal(found['detection_classes'][0, :count], ids)
-  names = (tmp_path / 'saved' / 'assets.extra' / 'labels.tsv').read_text()
+  names = pathlib.Path(saved, 'assets.extra', 'labels.tsv').read_text()
   assert 'bird' in names
   with pytest.raises(ValueError, match='is not an empty folder'):
-    export.export(folder, str(tmp_path / 'saved'))
+    export.export(folder, saved)
+
+
+def test_pose_finds_the_same_boxes_in_both(run, saved, photos, tmp_path):
+  result = predict.predict(run[0], str(photos), str(tmp_path / 'out'))
+  pictures = [str(photos / 'a.jpg'), str(photos / 'b.png')]
+  # Dogs, of which there are enough here, in the place of people.
+  detector = boxes_from.Detector(saved, person_category=18)
+  file = boxes_from.File(
+    str(tmp_path / 'out' / 'detections.json'), pictures, person_category=18
+  )
+  for image, path in zip(result['images'], pictures):
+    _, pixels = picture_files.read_image(path)
+    found, listed = detector(path, pixels), file(path, pixels)
+    assert found.boxes.shape == listed.boxes.shape
+    np.testing.assert_allclose(found.boxes, listed.boxes, atol=1e-2)
+    np.testing.assert_allclose(found.scores, listed.scores, atol=1e-5)
+    best = next(
+      a
+      for a in result['annotations']
+      if (a['image_id'], a['category_id']) == (image['id'], 18)
+    )
+    x, y, width, height = best['bbox']
+    np.testing.assert_allclose(
+      found.boxes[0], [y, x, y + height, x + width], atol=1e-2
+    )
+    assert found.scores[0] == pytest.approx(best['score'], abs=1e-5)
 
 
 def test_wrong_folders_are_told(run, photos, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pose import targets
 from tests.deeplab.folders import png
 from tests.pose import folders, tiny
 
@@ -106,6 +107,29 @@ def test_who_cannot_be_learnt_from_is_left_out(tmp_path):
   np.testing.assert_allclose(batch['box'], [SOMEBODY.box], rtol=1e-6)
 
 
+# Somebody behind, 2 pixels off, which is 1.1 to 1.6 pixels of a crop.
+TWO_IN_ONE_BOX = folders.example(
+  'two',
+  [SOMEBODY, folders.person(SOMEBODY.box, visible=1, moved=2.0)],
+)
+
+
+def test_the_own_disk_counts_beside_somebody_hidden_in_the_same_box(tmp_path):
+  task = tiny.make(write(tmp_path, train=[TWO_IN_ONE_BOX]))
+  assert {*task.record_ids(0)} == {'two#0', 'two#1'}
+  batch = next(iter(task.build_inputs(task.task_config.train_data)))
+  assert {*batch['joints'][:, 0, 2].numpy()} == {1, 2}
+  wanted = task._targets(batch)
+  own, weights = wanted.heatmaps.numpy(), wanted.weights.numpy()
+  assert own.any((1, 2)).all() and (weights[own == 1] == 1).all()
+  # The two disks overlap; what is the other's alone is left out.
+  others = batch['others'].numpy()
+  others = others[others[..., 0, 2] > 0]
+  theirs = targets.make_targets(others, 33, 25, 2.4).heatmaps.numpy()
+  assert (theirs * own).any((1, 2)).all()
+  np.testing.assert_array_equal(weights, 1 - theirs * (1 - own))
+
+
 def test_boxes_and_joints_beyond_the_edges_are_no_matter(tmp_path):
   far = SOMEBODY.joints.copy()
   far[3:5, :2] = [[-40, 500], [63, 47]]
@@ -119,17 +143,18 @@ def test_boxes_and_joints_beyond_the_edges_are_no_matter(tmp_path):
     folders.example(
       'grey', [SOMEBODY], encoded=png(np.zeros((64, 48), np.uint8))
     ),
+    TWO_IN_ONE_BOX,
   ]
   task = tiny.make(
     write(tmp_path, train=rows, validation=rows),
-    **{'task.train_data.global_batch_size': 5},
+    **{'task.train_data.global_batch_size': 7},
   )
   model = task.build_model()
   batch = next(iter(task.build_inputs(task.task_config.train_data)))
   assert np.isfinite(batch['joints']).all()
   logs = task.train_step(batch, model, tf.keras.optimizers.legacy.SGD(0.01))
   assert np.isfinite(logs['loss'])
-  found = tiny.evaluate(task, model, 5)
+  found = tiny.evaluate(task, model, 7)
   assert 0 <= found['AP/gt_boxes'] <= 1
 
 

@@ -193,12 +193,6 @@ def test_peaks_by_hand():
   np.testing.assert_array_equal(scores[:, 1], [0, 0])
 
 
-def test_pose_score():
-  found = np.zeros((2, 4, 3))
-  found[0, :, 2] = 0.1, 0.2, 0.3, 1
-  np.testing.assert_allclose(decode.pose_score(found), [0.4, 0])
-
-
 def mirror_image(poses, width):
   """Poses in mirrored crops: where x was, W - 1 - x, and sides exchanged."""
   mirrored = poses[:, list(joints.MIRRORED)].copy()

@@ -48,6 +48,8 @@ def test_numbers_of_the_papers(name):
   assert task.validation_data.max_box_overlap == 0.6
   assert task.validation_data.person_category == 1
   assert (task.model.stride_placement, task.freeze) == ('slim', 'none')
+  assert task.model.freeze_batch_norm
+  assert (task.oks_threshold, task.weight_decay) == (0.5, 1e-4)
 
 
 @pytest.mark.parametrize('name', COCO)
@@ -68,6 +70,8 @@ def test_schedule_of_grmi():
   config = experiments.grmi_resnet101()
   assert config.trainer.train_steps == 800_000
   optimizer = config.trainer.optimizer_config
+  assert optimizer.optimizer.type == 'sgd'
+  assert optimizer.optimizer.sgd.momentum == 0.9
   assert optimizer.averaging_decay == 0.9999
   assert optimizers.build_learning_rate(optimizer) == 5e-3
 
@@ -85,5 +89,7 @@ def test_head_in_the_middle_is_at_layer_50(depth, unit):
 
 
 def test_radius_of_the_small_preset_is_the_papers_share_of_the_crop():
-  crop = experiments.mini_person().task.crop
+  task = experiments.mini_person().task
+  crop = task.crop
+  assert (crop.height, crop.width, task.model.intermediate) == (97, 73, '')
   assert crop.radius / crop.height == pytest.approx(25 / 353)

@@ -131,9 +131,8 @@ def test_disks_of_others_are_left_out_but_not_of_the_own():
 
 
 def test_offsets_at_the_floored_pixel_are_the_golden_ones():
-  # Of that file only the offsets apply: a disk here is 0 or 1, no gaussian. Row
-  # and column of a source are rounded down to a pixel; the offset is from there
-  # to the target.
+  # Row and column of a source are rounded down to a pixel; the offset is from
+  # there to the target.
   case = conftest.golden('keypoint_targets')['floor_offsets_to_target']
   inputs, expected = case['inputs'], case['expected']
   sources = np.stack([inputs['y_source'], inputs['x_source']], 1)
@@ -143,6 +142,46 @@ def test_offsets_at_the_floored_pixel_are_the_golden_ones():
   found = make(keypoints, 3, 6, radius=3)
   offsets = found.offsets[indices[:, 0], indices[:, 1], [0, 1]]
   np.testing.assert_allclose(offsets, expected['offsets'], atol=case['tol'])
+
+
+def test_golden_gaussian_is_one_of_the_distances_here():
+  # There a pixel begins at whole numbers, here its centre is: what lies in the
+  # middle of a pixel moves by 0.5. A disk here is 0 or 1, no gaussian.
+  case = conftest.golden('keypoint_targets')[
+    'gaussian_heatmap (peak at the floored pixel)'
+  ]
+  inputs, expected = case['inputs'], np.array(case['expected'])
+  points = np.stack([inputs['y'], inputs['x'], [2.5, 2.5]], 1) - 0.5
+  size = inputs['height'], inputs['width']
+  # Less than from pixel to pixel: only the one where the gaussian is 1.
+  dot = make(points, *size, radius=0.4)
+  of_joint = np.argmax(inputs['channel_onehot'], 1)
+  np.testing.assert_array_equal(dot.heatmaps, expected[..., of_joint] == 1)
+  # The disk is all of the map, and the squares of its offsets are the
+  # gaussian's distances.
+  found = make(points, *size, radius=6)
+  assert found.heatmaps.all()
+  square = np.sum(found.offsets**2, -1) / np.square(inputs['sigma'])
+  np.testing.assert_allclose(
+    np.exp(-square / 2), expected[..., of_joint], atol=case['tol']
+  )
+
+
+def test_mirrored_joints_by_hand():
+  # In 3 x 5 pixels a left shoulder near (1, 0.75), and none on the right.
+  joints = np.zeros((17, 3))
+  joints[5] = 1, 0.75, 2
+  mirrored = joints[list(MIRRORED)]
+  # x becomes 4 - 0.75; COCO's joint 6 is the right shoulder.
+  mirrored[6, 1] = 3.25
+  assert not mirrored[5].any()
+  one, other = (make(k, 3, 5, radius=0.8) for k in (joints, mirrored))
+  assert np.argwhere(one.heatmaps).tolist() == [[1, 0, 5], [1, 1, 5]]
+  assert np.argwhere(other.heatmaps).tolist() == [[1, 3, 6], [1, 4, 6]]
+  # From column 0 right by 0.75, from column 1 left by 0.25; then the mirror.
+  assert one.offsets[1, :2, 5].tolist() == [[0, 0.75], [0, -0.25]]
+  assert other.offsets[1, 3:, 6].tolist() == [[0, 0.25], [0, -0.75]]
+  assert (other.weights[..., 6] == 1).all() and not other.weights[..., 5].any()
 
 
 def test_mirrored_joints_give_mirrored_maps():

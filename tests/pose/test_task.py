@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from official_repro.data import images as images_lib
 from official_repro.data import manifest
-from pose import building, coco_files, inference, losses, targets
+from pose import building, coco_files, drawing, inference, losses, targets
 from pose import task as task_lib
 from tests.pose import folders, perfect, tiny
 
@@ -316,3 +316,26 @@ def test_sheets_are_pictures(middle):
     assert sheet.ndim == 3
     assert sheet.shape[2] == 3
     assert np.unique(sheet).size > 10
+
+
+@pytest.mark.parametrize('score', [1.0, drawing.SHOWN_FROM / 2])
+def test_prediction_sheet_shows_sure_joints_only(middle, monkeypatch, score):
+  task, model, _ = middle
+  find = inference.joints_in_crops
+
+  def standing(*arguments):
+    """Heatmaps of the network, joints where one would like them."""
+    joints, heatmaps = find(*arguments)
+    places = np.c_[folders.STANDING * [32, 24], np.full(17, score)]
+    return tf.broadcast_to(np.float32(places), joints.shape), heatmaps
+
+  monkeypatch.setattr(inference, 'joints_in_crops', standing)
+  (sheet,) = task.prediction_sheets(model, 2).values()
+  # Columns of 300 pixels with 8 around them; two lines with 20 above each, then
+  # the legend.
+  crop, found = (
+    sheet[: 2 * 328, 8 + 308 * i :][:, :300].reshape(-1, 3) for i in range(2)
+  )
+  for color in drawing.SIDE_COLORS.values():
+    assert (found == color).all(1).any() == (score == 1)
+    assert not (crop == color).all(1).any()

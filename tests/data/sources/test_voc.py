@@ -235,6 +235,8 @@ def jpeg():
     (jpeg(), 'JPEG of mode L; class indices need a PNG'),
     # Pillow would give 1 as 17, which is a class, too.
     (png(4, 4, 2, [b'\x11\x11'] * 2), 'PNG of mode L, 4 bits'),
+    # Although no value is above 255.
+    (png(16, 4, 2, [b'\0\1' * 4] * 2), 'PNG of mode I;16, 16 bits; class'),
     (png(8, 20_000, 20_000, []), 'more pixels than the limit of 120,000,000'),
     (png(8, 11_000, 11_000, []), 'more than the limit of 120,000,000'),
     # Cut in the middle of its pixels.

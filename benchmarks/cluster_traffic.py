@@ -7,8 +7,8 @@ namespace of their own (unshare, Linux), whose loopback device counts every
 byte. Runs of N and 2 N steps differ by N steps, without what a start costs.
 `foretold` is official_repro.plan's: all variables out, all dense gradients and
 batch norm's averages in. The preset's weight decay is a part of the loss and
-reads the weights a second time, which the plan leaves out; --weight_decay=0 is
-without it.
+reads the weights a second time, for which nothing is sent
+(server_variables.read_once): --weight_decay=0 should move as much.
 
 goal: counted within 10% of foretold.
 

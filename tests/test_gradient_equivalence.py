@@ -4,6 +4,7 @@ The measurements are those of tests.two_replica_gradients, made once.
 """
 
 import json
+import pathlib
 
 import pytest
 import tensorflow as tf
@@ -54,8 +55,12 @@ def test_counts_of_replicas_become_their_mean(found):
   assert found['counts'] == [3, 3, 3]
 
 
-def test_nan_on_one_replica_is_seen(found):
-  assert found['bad_step'] == 2
+def test_nan_on_one_replica_ends_the_run(found):
+  error, run = (found['one_bad_replica'][k] for k in ('error', 'run'))
+  assert error.startswith('The loss of step 2 is not finite; nothing was saved')
+  assert [p.name for p in pathlib.Path(run).glob('*.index')] == ['ckpt-1.index']
+  batch = json.loads(pathlib.Path(run, 'nonfinite-2.json').read_text())
+  assert sorted(batch['records']) == ['0', '1', '2', '3']  # of both replicas
 
 
 def test_count_of_one_replica_is_its_own():

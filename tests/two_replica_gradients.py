@@ -5,7 +5,8 @@ python -m tests.two_replica_gradients FOLDER
 Writes small data folders into FOLDER, and to stdout a line of JSON: {task: what
 `compare` returns, and `empty`: see empty_share}. In NAME_apart each replica
 divides by its own counts. `sync` compares batch norm over both replicas with
-the plain one of one replica. `counts` and `bad_step`: see those functions.
+the plain one of one replica. `counts` and `one_bad_replica`: see those
+functions.
 
 A process of its own, on a machine that seems to have two CPUs.
 """
@@ -26,8 +27,8 @@ import object_detection.task
 import official_repro.experiments
 import official_repro.task
 from official_repro.core import config as config_lib
-from official_repro.core import optimizers, replicas
-from official_repro.core import trainer as trainer_lib
+from official_repro.core import flags as core_flags
+from official_repro.core import optimizers, replicas, runner
 from official_repro.data import hierarchy, records
 from official_repro.modeling import classifier
 from tests import tiny
@@ -60,23 +61,7 @@ def pixels(height, width):
 
 def classification(folder, override='', frozen=True):
   """3, 1, 0 and 1 labels: of the second half's pictures only one has any."""
-  with records.RecordWriter(folder, 'train', num_shards=1) as writer:
-    writer.write(records.Example(box_tiny.picture(), 40, 60, '0', [1], [1]))
-  records.write_manifest(
-    folder,
-    name='tiny',
-    hierarchy=hierarchy.Hierarchy.flat([f'{i}' for i in range(CLASSES)]),
-    splits={'train': writer.shards},
-  )
-  config = config_lib.resolve(
-    official_repro.experiments.mini_jft(),
-    params_override=f'{tiny.OVERRIDE},task.weight_decay={DECAY},'
-    f'task.model.fc_shards=3,task.validation_data.split=train{override}',
-    flag_values={
-      'task.train_data.data_dir': folder,
-      'task.validation_data.data_dir': folder,
-    },
-  )
+  config = classification_config(folder, override)
   task_class = official_repro.task.ClassificationTask
   task = task_class(task_class.resolve(config).task)
   if frozen:  # for which the task has no field
@@ -90,6 +75,29 @@ def classification(folder, override='', frozen=True):
     )
   labels = [[1, 2, 3], [4, -1, -1], [-1, -1, -1], [5, -1, -1]]
   return task, {'image': pixels(48, 48), 'label_ids': np.int32(labels)}
+
+
+def classification_config(folder, override):
+  """Of mini_jft on four pictures, which are written into the folder."""
+  with records.RecordWriter(folder, 'train', num_shards=1) as writer:
+    for i in range(4):
+      picture = box_tiny.picture()
+      writer.write(records.Example(picture, 40, 60, str(i), [1], [1]))
+  records.write_manifest(
+    folder,
+    name='tiny',
+    hierarchy=hierarchy.Hierarchy.flat([f'{i}' for i in range(CLASSES)]),
+    splits={'train': writer.shards},
+  )
+  return config_lib.resolve(
+    official_repro.experiments.mini_jft(),
+    params_override=f'{tiny.OVERRIDE},task.weight_decay={DECAY},'
+    f'task.model.fc_shards=3,task.validation_data.split=train{override}',
+    flag_values={
+      'task.train_data.data_dir': folder,
+      'task.validation_data.data_dir': folder,
+    },
+  )
 
 
 def segmentation(folder):
@@ -263,31 +271,32 @@ def counts(two):
   return [*map(float, two.experimental_local_results(mean)), outside]
 
 
-def one_bad_replica(two, made):
-  """The step that the trainer blames when replica 1 gives NaN in the second."""
-  task, batch = made
-  config = config_lib.ExperimentConfig(task=task.task_config)
-  with two.scope():
-    model = task.build_model()
-    optimizer = task.create_optimizer(optimizers.OptimizationConfig(SGD))
-    trainer = trainer_lib.Trainer(
-      config, task, model, optimizer, train=True, evaluate=False
-    )
-  sound_step = task.train_step
+class BadTask(official_repro.task.ClassificationTask):
+  """Replica 1 gives NaN in the second step."""
 
-  def train_step(*args, **kwargs):
-    logs = sound_step(*args, **kwargs)
+  def train_step(self, inputs, model, optimizer, metrics=None):
+    logs = super().train_step(inputs, model, optimizer, metrics)
     context = tf.distribute.get_replica_context()
-    bad = (context.replica_id_in_sync_group == 1) & (trainer.global_step == 1)
+    second = optimizer.iterations == 2
+    bad = second & (context.replica_id_in_sync_group == 1)
     return {k: tf.where(bad, np.nan, v) for k, v in logs.items()}
 
-  task.train_step = train_step
-  inputs = two.experimental_distribute_values_from_function(
-    lambda context: share(context, batch)
+
+def one_bad_replica(folder):
+  """What a run with BadTask says, and its folder; it saves after each step."""
+  override = (
+    ',task.train_data.global_batch_size=4,runtime.strategy=mirrored'
+    ',trainer.steps_per_loop=1,trainer.checkpoint_interval=1'
+    ',trainer.train_steps=3,task.freeze=conv5'
   )
-  for _ in range(3):
-    tf.function(trainer.train_step, autograph=False)(inputs)
-  return trainer.bad_step()
+  config = classification_config(folder, override)
+  run = os.path.join(folder, 'run')
+  try:
+    runner.run(core_flags.RunOptions(config, '', 'train', run), BadTask)
+    error = ''
+  except ValueError as e:
+    error = str(e)
+  return {'error': error, 'run': run}
 
 
 def main():
@@ -315,7 +324,7 @@ def main():
     'pose': both(*pair, people(folder('people'))),
     'sync': batch_norm(*pair, free, sync),
     'counts': counts(pair[1]),
-    'bad_step': one_bad_replica(pair[1], softmax),
+    'one_bad_replica': one_bad_replica(folder('bad')),
   }
   print(json.dumps(out))
 

@@ -50,6 +50,11 @@ class ClusterConfig:
     return f'{self.task_type}-{self.task_index}'
 
   @property
+  def address(self) -> str:
+    """The 'host:port' at which the others look for this process."""
+    return self.cluster[self.task_type][self.task_index]
+
+  @property
   def trainers(self) -> tuple:
     """The tasks that compute steps: chief-0, worker-0, worker-1, ..."""
     return tuple(

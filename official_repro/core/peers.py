@@ -5,9 +5,9 @@ import os
 import re
 import socket
 import sys
-import threading
 import time
 from collections.abc import Mapping
+from concurrent import futures
 from typing import Optional
 
 import tensorflow as tf
@@ -18,6 +18,8 @@ from official_repro.core.cluster_config import ClusterConfig
 _POLL_SECONDS = 0.5
 _TELL_SECONDS = 10
 _CONNECT_SECONDS = 2
+# Tasks asked at the same time: a machine that is off takes all of the time.
+_AT_ONCE = 32
 _TASK = re.compile(r'/job:(\w+)/replica:\d+/task:(\d+)')
 
 # What steps and transfers raise when a process on the other side is gone.
@@ -35,7 +37,9 @@ def missing(addresses: Mapping[str, str]) -> list[str]:
   Args:
     addresses: {name: 'host:port'}.
   """
-  return [name for name, address in addresses.items() if not _listens(address)]
+  with futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+    found = list(pool.map(_listens, addresses.values()))
+  return [name for name, here in zip(addresses, found) if not here]
 
 
 def _listens(address):
@@ -49,55 +53,75 @@ def _listens(address):
     return False
 
 
-@contextlib.contextmanager
-def awaited(config: Optional[ClusterConfig], seconds: float):
-  """Within it, the process ends when not all other tasks come in time.
+def wait_for_all(config: Optional[ClusterConfig], seconds: float) -> None:
+  """Waits until all other tasks have come; says every ten seconds who has not.
 
-  Making a strategy waits inside TensorFlow for the whole cluster, for an hour
-  or for ever; a thread watches from outside, says every ten seconds who is
-  missing, and at the end of the time ends the process with exit code 138.
+  To be called before a strategy is made, which waits, too, but inside
+  TensorFlow: for an hour, deaf to signals, and no thread of Python runs
+  meanwhile. As tasks that train in step listen from that call on only, this
+  one listens itself until then.
 
   Args:
     config: the cluster; None where there is none.
     seconds: how long to wait.
+
+  Raises:
+    flags.LostPeerError: some did not come in time.
+    ValueError: this task cannot listen at its own port.
   """
-  if config is None:
-    yield
+  if config is None or not config.others():
     return
-  done = threading.Event()
-  thread = threading.Thread(
-    target=_watch, args=(config.others(), seconds, done), daemon=True
-  )
-  thread.start()
-  try:
-    yield
-  finally:
-    done.set()
-    thread.join()
-
-
-def _watch(addresses, seconds, done):
   start = told = time.monotonic()
-  left = dict(addresses)
-  while not done.wait(_POLL_SECONDS):
-    # Who has come once is not asked again: that is for the training to find.
-    left = {name: left[name] for name in missing(left)}
-    if not left:
-      return
-    now = time.monotonic()
-    names = ', '.join(f'{name} ({address})' for name, address in left.items())
-    if now - start > seconds:
-      print(
-        f'Error: {names} did not come within {seconds:g} s '
-        '(runtime.cluster_timeout); look whether the task runs and listens at '
-        'that address, then start again.',
-        file=sys.stderr,
-        flush=True,
-      )
-      os._exit(core_flags.LOST_PEER)  # the main thread is inside TensorFlow
-    if now - told > _TELL_SECONDS:
-      told = now
-      print(f'Waiting for {names}', file=sys.stderr, flush=True)
+  left = config.others()
+  with _listening(config) as server:
+    while True:
+      _hang_up(server)
+      # Who has come once is not asked again: that is for the training to find.
+      left = {name: left[name] for name in missing(left)}
+      if not left:
+        return
+      now = time.monotonic()
+      names = ', '.join(f'{name} ({address})' for name, address in left.items())
+      if now - start > seconds:
+        raise core_flags.LostPeerError(
+          f'{names} did not come within {seconds:g} s '
+          '(runtime.cluster_timeout); look whether the task runs and listens '
+          'at that address, then start again.'
+        )
+      if now - told > _TELL_SECONDS:
+        told = now
+        print(f'Waiting for {names}', file=sys.stderr, flush=True)
+      time.sleep(_POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def _listening(config):
+  """Listens at this task's port on every interface, as TensorFlow will."""
+  port = int(config.address.rpartition(':')[2])
+  both = socket.has_dualstack_ipv6()
+  try:
+    server = socket.create_server(
+      ('', port),
+      family=socket.AF_INET6 if both else socket.AF_INET,
+      backlog=len(config.others()),
+      dualstack_ipv6=both,
+    )
+  except OSError as e:
+    raise ValueError(
+      f'{config.source} gives {config.name} the address {config.address}, but '
+      f'it cannot listen at port {port}: {os.strerror(e.errno)}; end what '
+      'listens there, or give the task another port.'
+    ) from e
+  with server:
+    server.setblocking(False)
+    yield server
+
+
+def _hang_up(server):
+  """Ends the calls of the others, which would fill the queue."""
+  with contextlib.suppress(OSError):
+    while True:
+      server.accept()[0].close()
 
 
 @contextlib.contextmanager
@@ -114,10 +138,14 @@ def lost_is_told(config: Optional[ClusterConfig], where):
   """
   try:
     yield
-  except LOST as e:
-    if config is None or len(config.others()) == 0:
+  except (*LOST, tf.errors.InternalError) as e:
+    others = config.others() if config else {}
+    if not others:
       raise
-    gone = missing(config.others()) or _named(e, config)
+    gone = missing(others) or _named(e, config)
+    # What a barrier raises, but bugs, too.
+    if isinstance(e, tf.errors.InternalError) and not gone:
+      raise
     names = ', '.join(gone) or 'A task of the cluster'
     raise core_flags.LostPeerError(
       f'{names} was lost ({type(e).__name__}). {where()}'

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from typing import Any
 
 import orbit
@@ -123,24 +124,32 @@ class _Run:
         'evaluate.'
       )
     tf.keras.utils.set_random_seed(config.runtime.seed)
-    with peers.awaited(cluster, config.runtime.cluster_timeout):
-      self.strategy = strategy_lib.create(config.runtime.strategy, cluster)
-    self.agreement = self._make_agreement()
-    self.task = task_class(config.task, logging_dir=self.model_dir)
-    self.task.seed = config.runtime.seed
     self.signal = observers.SignalFlag()
     self._stopping = False
     self._step = 0  # the last one that ended, as far as this process knows
-    self._data_wait = 0.0  # the trainer's, at the last point of the curve
+    # Time, the trainer's data wait and the step at the curves' last point.
+    self._point = (0.0, 0.0, 0)
     self._evaluating = None  # progress of the evaluation that runs, if any
     self._waited = 0  # seconds without a new checkpoint, continuous_eval
-    if self.resume:
-      model_dir_lib.check_resumable(self.resume, self.task.metadata())
-      self.task.start_position = checkpoints.read_position(self.resume)
-    self.agreement.check_same(
-      self.task.start_position, 'the position to go on from'
-    )
-    self._build()
+    with peers.lost_is_told(cluster, self._where):
+      self._meet()
+      self.task = task_class(config.task, logging_dir=self.model_dir)
+      self.task.seed = config.runtime.seed
+      if self.resume:
+        model_dir_lib.check_resumable(self.resume, self.task.metadata())
+        self.task.start_position = checkpoints.read_position(self.resume)
+      self.agreement.check_same(
+        self.task.start_position, 'the position to go on from'
+      )
+      self._build()
+
+  def _meet(self):
+    runtime = self.config.runtime
+    peers.wait_for_all(self.cluster, runtime.cluster_timeout)
+    # For who comes and dies at once.
+    with watchdog.time_limit(runtime.cluster_timeout if self.cluster else 0):
+      self.strategy = strategy_lib.create(runtime.strategy, self.cluster)
+    self.agreement = self._make_agreement()
 
   def _make_agreement(self):
     if self.config.runtime.strategy != 'multi_worker_mirrored':
@@ -259,8 +268,9 @@ class _Run:
 
   def _where(self):
     found = tf.train.latest_checkpoint(self.model_dir)
+    when = f'after step {self._step}' if self._step else 'before the first step'
     return (
-      f'This was after step {self._step}; started again, the tasks go on from '
+      f'This was {when}; started again, the tasks go on from '
       f'{found or "the beginning"}.'
     )
 
@@ -292,6 +302,7 @@ class _Run:
 
   def _report_start(self):
     self._step = int(self.trainer.global_step.numpy())
+    self._point = (time.perf_counter(), self.trainer.data_wait, self._step)
     if self.resume:
       print(f'Resuming from {self.resume} at step {self._step}.')
     if self.trainer.worker_counts:
@@ -306,7 +317,7 @@ class _Run:
 
   def _after_loop(self, output):
     if not self.trainer.worker_counts:
-      self._add_data_wait(output)
+      self._add_work(output)
     observers.check_loss(
       self.trainer, self.model_dir, self.task.record_ids if self.leads else None
     )
@@ -314,14 +325,20 @@ class _Run:
     if _is_last(self.trainer, self.config.trainer):
       self.progress.show(float(output['training_loss']))
 
-  def _add_data_wait(self, output):
-    waited = self.trainer.data_wait - self._data_wait
-    self._data_wait = self.trainer.data_wait
-    of_all = self.agreement.gather(waited)
-    output['data_wait_seconds'] = sum(of_all)
-    if len(of_all) > 1:
-      for worker, seconds in enumerate(of_all):
-        output[f'worker/{worker}/data_wait_seconds'] = seconds
+  def _add_work(self, output):
+    """Adds what each process did since the last point to the curves."""
+    point = (time.perf_counter(), self.trainer.data_wait, self._step)
+    elapsed, waited, steps = (b - a for a, b in zip(self._point, point))
+    self._point = point
+    waits = self.agreement.gather(waited)
+    output['data_wait_seconds'] = sum(waits)
+    if len(waits) == 1:
+      return
+    images = steps * self.trainer.batch_size / len(waits)
+    rates = self.agreement.gather(images / elapsed)
+    for worker, (seconds, rate) in enumerate(zip(waits, rates)):
+      output[f'worker/{worker}/data_wait_seconds'] = seconds
+      output[f'worker/{worker}/images_per_second'] = rate
 
   def _should_stop(self):
     """All processes of a cluster get the same answer at the same step."""

@@ -4,10 +4,10 @@ Parameter servers, per step of one worker:
   pull   all variables, as float32
   push   a dense gradient of every trained variable, and the changes of batch
          norm's moving averages
-A weight decay that is part of the loss reads the kernels once more, which is
-not counted here (benchmarks/cluster_traffic.py: 1.5 times as much with it, 1.01
-without). Each server carries the part of its variables; optimizer slots lie
-beside their variable and never travel.
+A weight decay that is part of the loss reads the kernels once more, which sends
+nothing (server_variables.read_once); benchmarks/cluster_traffic.py counts it.
+Each server carries the part of its variables; optimizer slots lie beside their
+variable and never travel.
 
 Synchronous all-reduce in a ring of n workers, per step and worker:
   2 (n - 1) / n x the bytes of a push, out and as many in

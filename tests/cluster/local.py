@@ -60,7 +60,9 @@ def started(folder, name, count=0, seconds=20):
   return json.loads(path.read_text())
 
 
-def training(data, model_dir, steps=8, log_dir=None, options=None, **tasks):
+def training(
+  data, model_dir, steps=8, log_dir=None, options=None, record=None, **tasks
+):
   """Returns a LocalCluster, not started, that trains a tiny mini_jft.
 
   Args:
@@ -69,18 +71,17 @@ def training(data, model_dir, steps=8, log_dir=None, options=None, **tasks):
     steps: optimizer steps.
     log_dir: see LocalCluster.
     options: {flag: value} beside those of tiny.train_options.
+    record: folder for the records that each task takes, see recorded.
     **tasks: chiefs, workers, ps: numbers of tasks; with ps it is asynchronous,
       else multi_worker_mirrored. And evaluator, restarts: see LocalCluster.
   """
   given = {'mode': 'train', 'strategy': strategy(tasks), **(options or {})}
-  return local_cluster.LocalCluster(
-    _words(
-      'official_repro.train',
-      **tiny.train_options(data, model_dir, steps=steps, **given),
-    ),
-    log_dir=log_dir,
-    **tasks,
-  )
+  flags = tiny.train_options(data, model_dir, steps=steps, **given)
+  if record is None:
+    words = _words('official_repro.train', **flags)
+  else:
+    words = [*_words('tests.cluster.recorded', **flags), str(record)]
+  return local_cluster.LocalCluster(words, log_dir=log_dir, **tasks)
 
 
 def _words(module, **options):

@@ -8,6 +8,7 @@ import yaml
 
 from cluster import command, render
 from official_repro.core import cluster_config
+from official_repro.core import flags as core_flags
 from tests.cluster import examples
 
 TARGETS = ('tfjob', 'jobset')
@@ -179,8 +180,9 @@ def test_tfjob_tries_143_again_and_not_1(name):
   content = _main(name, 'tfjob')
   assert content['apiVersion'] == 'kubeflow.org/v1'
   for replica in content['spec']['tfReplicaSpecs'].values():
-    # ExitCode: 1-127 permanent, 128-255 tried again.
+    # ExitCode: 1-127 permanent, 128-255 tried again, so that 138 is as 143.
     assert replica['restartPolicy'] == 'ExitCode'
+    assert core_flags.LOST_PEER >= 128
     # the operator sets that of the pod
     assert 'restartPolicy' not in replica['template']['spec']
   assert content['spec']['runPolicy'] == {
@@ -218,6 +220,8 @@ def test_jobset_tries_143_again_and_not_1(name):
       assert _action(part, code) == 'FailJob'
     # Replaced alone, or the first one restarts the set.
     assert _action(part, 143) == ('Ignore' if alone else 'Count')
+    # Those that wait for a lost task are never alone: this restarts the set.
+    assert _action(part, core_flags.LOST_PEER) == 'Count'
     assert part['backoffLimit'] == (job.retries if alone else 0)
 
 
@@ -242,6 +246,18 @@ def test_gpus(target):
     for task in _tasks('official_repro', target)
   }
   assert amounts == {'chief': 0, 'ps': 0, 'worker': 1, 'evaluator': 1}
+
+
+@pytest.mark.parametrize('target', TARGETS)
+@pytest.mark.parametrize('name', examples.NAMES)
+def test_image_and_resources_are_those_of_the_spec(name, target):
+  content = examples.content(name)
+  for task in _tasks(name, target):
+    assert task.container['image'] == content['image']
+    limits = dict(task.container['resources']['limits'])
+    assert task.container['resources']['requests'] == limits
+    limits.pop('nvidia.com/gpu', None)
+    assert limits == {'cpu': content['cpus'], 'memory': content['memory']}
 
 
 @pytest.mark.parametrize('target', TARGETS)

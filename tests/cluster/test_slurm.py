@@ -155,7 +155,13 @@ def test_each_task_has_a_right_cluster_and_command(tmp_path, name):
 @pytest.mark.parametrize('name', ['pose', 'object_detection'])
 @pytest.mark.parametrize(
   'code, expected, requeued',
-  [('143', 143, True), ('137', 137, True), ('1', 1, False), ('2', 1, False)],
+  [
+    ('143', 143, True),
+    ('138', 138, True),  # another task was lost
+    ('137', 137, True),
+    ('1', 1, False),
+    ('2', 1, False),
+  ],
 )
 def test_143_is_requeued_and_1_is_not(tmp_path, name, code, expected, requeued):
   job = _job(name, tmp_path, workers=2, **({'ps': 1} if 'obj' in name else {}))

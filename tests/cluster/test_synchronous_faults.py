@@ -6,36 +6,73 @@ import signal
 
 import tensorflow as tf
 
-from tests import tiny
+from official_repro.data import pipeline
+from tests import recording, tiny
 from tests.cluster import local, waiting
 
 BIG = 100_000
+BATCH, GROUP, SEED = 8, 32, 5
 STEADY = (
   ',trainer.steps_per_loop=2,trainer.checkpoint_interval=4,'
   'trainer.stall_seconds=3'
 )
 
 
-def cluster(data, run, steps, logs):
-  options = {'params_override': tiny.OVERRIDE + STEADY}
+def cluster(data, run, folder, override=''):
+  """Two workers; logs and records of this start in `folder`."""
+  options = {'params_override': tiny.OVERRIDE + STEADY + override, 'seed': SEED}
   return local.training(
-    data, run, steps=steps, workers=2, log_dir=logs, options=options
+    data,
+    run,
+    steps=BIG,
+    workers=2,
+    log_dir=folder,
+    record=folder,
+    options=options,
   )
+
+
+def alone(data, run, steps, file):
+  """Trains up to a step in this process; returns {step: records}, stdout."""
+  options = tiny.train_options(data, run, steps=steps, mode='train', seed=SEED)
+  with recording.to(file):
+    done = tiny.call('train', **options)
+  assert done.returncode == 0, done.stderr
+  return recording.read(file), done.stdout
+
+
+def of_both(folder):
+  """Returns {step: records of the global batch} of a start of the cluster."""
+  rows = [recording.read(folder / f'worker-{i}.jsonl') for i in (0, 1)]
+  # Of a step that never ended one may have written more than the other.
+  assert len(rows[0].keys() ^ rows[1].keys()) <= 1
+  return {s: rows[0][s] + rows[1][s] for s in rows[0].keys() & rows[1].keys()}
 
 
 def test_accidents(tmp_path):
   data = tiny.build(tmp_path / 'data', images=48)
-  run = tmp_path / 'run'
-  with cluster(data, run, BIG, tmp_path / '1') as tasks:
+  run, starts = tmp_path / 'run', [tmp_path / str(i) for i in range(5)]
+  # One worker never comes: the other one says so, and ends.
+  with cluster(data, run, starts[0], ',runtime.cluster_timeout=1') as tasks:
+    tasks.start_task('worker', 0)
+    assert tasks.wait('worker', 0, 120) == 138
+    address = tasks.cluster['worker'][1]
+    assert f'Error: worker-1 ({address}) did not come within 1 s' in (
+      tasks.output('worker', 0)
+    )
+  # Then there is one, and it trains alone; two go on.
+  taken, _ = alone(data, run, 4, tmp_path / 'first.jsonl')
+  with cluster(data, run, starts[1]) as tasks:
     tasks.start()
-    waiting.checkpoint(run)
+    at = waiting.checkpoint(run, 4)
     # A stopped worker: the other one tells who is missing, and waits.
+    before = len(tasks.output('worker', 0))
     tasks.kill('worker', 1, signal.SIGSTOP)
-    waiting.words(tasks, 'worker', 0, 'Stacks of this process')
+    waiting.words(tasks, 'worker', 0, 'worker-1: MISSING, no sign of life')
+    waiting.words(tasks, 'worker', 0, 'trainer.py')  # in a stack
     tasks.kill('worker', 1, signal.SIGCONT)
-    told = tasks.output('worker', 0)
-    assert 'no progress for' in told and 'trainer.py' in told
-    at = waiting.checkpoint(run)
+    assert 'no progress for' in tasks.output('worker', 0)[before:]
+    at = waiting.checkpoint(run, at)
     waiting.checkpoint(run, at)
     # One is told to stop: both save at the same step.
     tasks.kill('worker', 1, signal.SIGTERM)
@@ -47,7 +84,10 @@ def test_accidents(tmp_path):
     assert saved[0] == saved[1]
   step = int(saved[0])
   assert waiting.checkpoint(run) == step
-  with cluster(data, run, BIG, tmp_path / '2') as tasks:
+  found = of_both(starts[1])
+  assert sorted(found) == list(range(5, step + 1))
+  taken.update(found)
+  with cluster(data, run, starts[2]) as tasks:
     tasks.start()
     later = waiting.checkpoint(run, step)
     for i in (0, 1):
@@ -57,22 +97,37 @@ def test_accidents(tmp_path):
     assert tasks.wait('worker', 0, 90) == 138
     last = tasks.output('worker', 0).strip().splitlines()[-1]
     assert re.match(r'Error: worker-1 was lost \(\w+\)\. .*ckpt-\d+\.$', last)
+  taken.update(of_both(starts[2]))
   # One worker alone goes on, from the checkpoint of two.
   newest = waiting.checkpoint(run)
   assert newest >= later
-  done = tiny.call(
-    'train', **tiny.train_options(data, run, steps=newest + 2, mode='train')
-  )
-  assert done.returncode == 0, done.stderr
-  assert f'at step {newest}.' in done.stdout
+  found, output = alone(data, run, newest + 2, tmp_path / 'last.jsonl')
+  assert f'at step {newest}.' in output
   assert waiting.checkpoint(run) == newest + 2
+  assert sorted(found) == [newest + 1, newest + 2]
+  taken.update(found)
+  check_records(data, taken, newest + 2)
   check_events(run)
+
+
+def check_records(data, taken, last):
+  """Whatever the number of workers, each step took the records planned."""
+  ids = pipeline.record_ids(
+    data,
+    'train',
+    start_position=0,
+    count=last * BATCH,
+    seed=SEED,
+    shuffle_group=GROUP,
+  )
+  batches = [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)]
+  assert [taken[step] for step in range(1, last + 1)] == batches
 
 
 def check_events(run):
   """One folder of events, each start in one file, with what each worker did."""
   files = glob.glob(str(run / 'train' / 'events*'))
-  assert len(files) == 3
+  assert len(files) == 4
   tags = {
     value.tag
     for path in files

@@ -1,8 +1,12 @@
 import os
 import resource
+import signal
 
 import pytest
 import tensorflow as tf
+
+# Called once a write's files lie in its temporary folder.
+from tensorflow.python.ops import gen_io_ops
 
 from official_repro.core import checkpoint_files, checkpoints, model_dir
 from tests import tiny
@@ -90,6 +94,34 @@ def test_leftovers_are_removed(tmp_path):
   checkpoint_files.remove_leftovers(str(tmp_path))
   assert not left.exists()
   assert checkpoint_files.newest_whole(str(tmp_path)).endswith('ckpt-1')
+
+
+def test_a_kill_during_a_write(tmp_path, monkeypatch):
+  tracked, manager = save(tmp_path, 1)
+  tracked.weight.assign(tf.fill([1000], 2.0))
+
+  def die(*args, **kwargs):
+    del args, kwargs
+    os.kill(os.getpid(), signal.SIGKILL)
+
+  monkeypatch.setattr(gen_io_ops, 'merge_v2_checkpoints', die)
+  child = os.fork()  # a process of its own would import TensorFlow anew
+  if not child:
+    try:
+      signal.alarm(30)
+      manager.save(checkpoint_number=2)
+    finally:
+      os._exit(0)
+  assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+  (left,) = tmp_path.glob('ckpt-2*')
+  assert left.name == 'ckpt-2_temp'
+  assert {p.suffix for p in left.iterdir()} == {
+    '.data-00000-of-00001',
+    '.index',
+  }
+  assert checkpoint_files.newest_whole(str(tmp_path)).endswith('ckpt-1')
+  checkpoint_files.remove_leftovers(str(tmp_path))
+  assert not left.exists()
 
 
 def test_it_starts_from_what_it_is_told(tmp_path):

@@ -1,8 +1,10 @@
+import dataclasses
 import json
 
 import pytest
 
 from official_repro.core import cluster_config
+from tests import binaries
 
 ADDRESSES = {
   'chief': ['c:1'],
@@ -76,6 +78,7 @@ def test_wrong_form_is_told(text, words):
       0,
       "address 'a:1' 2 times",
     ),
+    ({'worker': ['a:1', 'b:1', 'a:1']}, 'worker', 1, "address 'a:1' 2 times"),
     ({'worker': ['a']}, 'worker', 0, "address 'a' for task type 'worker'"),
     ({'worker': ['a:0']}, 'worker', 0, 'port from 1 to 65535'),
     ({'worker': ['a:65536']}, 'worker', 0, 'port from 1 to 65535'),
@@ -156,6 +159,32 @@ def test_cluster_spec_of_vertex():
   cluster_config.check(config, 'parameter_server')
 
 
+def test_cluster_spec_of_vertex_without_workers():
+  # Pool 1 may be left empty, and then has no key.
+  text = json.dumps(
+    {
+      'cluster': {
+        'workerpool0': ['a:2222'],
+        'workerpool2': ['d:2222', 'e:2222'],
+        'workerpool3': ['f:2222'],
+      },
+      'task': {'type': 'workerpool3', 'index': 0},
+    }
+  )
+  config = cluster_config.from_environment({'CLUSTER_SPEC': text})
+  assert config.cluster == {
+    'chief': ('a:2222',),
+    'ps': ('d:2222', 'e:2222'),
+    'evaluator': ('f:2222',),
+  }
+  assert (config.name, config.trainers) == ('evaluator-0', ('chief-0',))
+  assert list(config.others()) == ['chief-0', 'ps-0', 'ps-1']
+  cluster_config.check(config, 'one_device')  # beside the cluster
+  of_chief = dataclasses.replace(config, task_type='chief')
+  with pytest.raises(ValueError, match='CLUSTER_SPEC has only chief, ps, eval'):
+    cluster_config.check(of_chief, 'parameter_server')
+
+
 SLURM = {
   'SLURM_PROCID': '3',
   'SLURM_JOB_ID': '12345',
@@ -233,6 +262,24 @@ def test_wrong_slurm_variables_are_told(change, words):
   with pytest.raises(ValueError, match='SLURM') as e:
     cluster_config.from_environment({**SLURM, **change})
   assert words in str(e.value)
+
+
+def test_binary_ends_with_the_sentence(monkeypatch, tmp_path):
+  twice = {'worker': ['a:1', 'a:1']}
+  monkeypatch.setenv('TF_CONFIG', _read(twice, 'worker').to_json())
+  done = binaries.call(
+    'official_repro.train',
+    experiment='mini_jft',
+    data_dir=tmp_path / 'none',  # the cluster comes first
+    model_dir=tmp_path / 'run',
+    strategy='multi_worker_mirrored',
+    mode='train',
+  )
+  assert done.returncode == 1
+  assert done.stderr.splitlines() == [
+    "Error: TF_CONFIG has the address 'a:1' 2 times; each task needs its own."
+  ]
+  assert not list(tmp_path.iterdir())
 
 
 def test_tensorflow_reads_what_is_written():

@@ -1,6 +1,7 @@
 import contextlib
 import socket
-import time
+import threading
+from concurrent import futures
 
 import pytest
 import tensorflow as tf
@@ -9,8 +10,8 @@ from official_repro.core import cluster_config, flags, peers
 
 
 @contextlib.contextmanager
-def listening():
-  with socket.create_server(('127.0.0.1', 0)) as server:
+def listening(port=0):
+  with socket.create_server(('127.0.0.1', port)) as server:
     yield f'127.0.0.1:{server.getsockname()[1]}'
 
 
@@ -23,49 +24,58 @@ def cluster(*workers, index=0):
   return cluster_config.ClusterConfig({'worker': workers}, 'worker', index)
 
 
-class ExitError(Exception):
-  """In place of the end of the process."""
-
-
-@pytest.fixture
-def exits(monkeypatch):
-  codes = []
-
-  def leave(code):
-    codes.append(code)
-    raise SystemExit  # ends the thread
-
-  monkeypatch.setattr(peers.os, '_exit', leave)
-  return codes
-
-
 def test_who_listens():
   with listening() as address:
     found = peers.missing({'ps-0': address, 'ps-1': nobody()})
   assert found == ['ps-1']
 
 
-def test_a_worker_that_never_comes_is_named(exits, capsys):
+def test_a_worker_that_never_comes_is_named():
   with listening() as here:
     gone = nobody()
-    with peers.awaited(cluster('me:1', here, gone), seconds=0.1):
-      end = time.monotonic() + 20
-      while not exits and time.monotonic() < end:
-        time.sleep(0.05)
-  assert exits == [138]
-  told = capsys.readouterr().err
-  assert told.startswith(f'Error: worker-2 ({gone}) did not come within 0.1 s')
+    with pytest.raises(flags.LostPeerError) as e:
+      peers.wait_for_all(cluster(nobody(), here, gone), seconds=0.1)
+  assert str(e.value).startswith(
+    f'worker-2 ({gone}) did not come within 0.1 s (runtime.cluster_timeout);'
+  )
 
 
-def test_all_are_there(exits, capsys):
-  with listening() as here, peers.awaited(cluster('me:1', here), seconds=0.1):
-    time.sleep(1.2)
-  assert exits == []
-  assert capsys.readouterr().err == ''
+def test_who_is_late_is_told_and_waited_for(monkeypatch, capsys):
+  monkeypatch.setattr(peers, '_TELL_SECONDS', 0.1)
+  monkeypatch.setattr(peers, '_POLL_SECONDS', 0.05)
+  addresses = nobody(), nobody()
+  both = threading.Barrier(2)
+
+  def come(index):
+    # Each sees the other one only because that listens while it waits.
+    peers.wait_for_all(cluster(*addresses, index=index), 20)
+    with listening(int(addresses[index].split(':')[1])):  # TensorFlow's server
+      both.wait(20)
+
+  with futures.ThreadPoolExecutor() as pool:
+    first, told = pool.submit(come, 0), ''
+    while not told:
+      assert not first.done()
+      told = capsys.readouterr().err
+    come(1)
+    first.result(20)
+  assert told.startswith(f'Waiting for worker-1 ({addresses[1]})\n')
 
 
-def test_without_a_cluster():
-  with peers.awaited(None, 0), peers.lost_is_told(None, lambda: ''):
+def test_a_port_that_is_taken():
+  with listening() as here:
+    config = cluster(here, nobody())
+    with pytest.raises(ValueError, match='TF_CONFIG gives worker-0') as e:
+      peers.wait_for_all(config, 0)
+  assert f'{here}, but it cannot listen at port' in str(e.value)
+  assert 'Address already in use; end what listens there' in str(e.value)
+
+
+def test_without_others_nobody_waits():
+  # Nothing can listen at port 0.
+  peers.wait_for_all(cluster('me:0'), 0)
+  peers.wait_for_all(None, 0)
+  with peers.lost_is_told(None, lambda: ''):
     pass
 
 
@@ -91,6 +101,21 @@ def test_the_error_itself_may_name_it():
       peers.lost_is_told(config, str),
     ):
       raise tf.errors.AbortedError(None, None, message)
+
+
+def test_an_internal_error_is_a_lost_task_only_if_one_is_gone():
+  error = tf.errors.InternalError(None, None, 'Barrier failed')
+  with (
+    pytest.raises(flags.LostPeerError, match='^worker-1 was lost'),
+    peers.lost_is_told(cluster('me:1', nobody()), str),
+  ):
+    raise error
+  with (
+    listening() as here,
+    pytest.raises(tf.errors.InternalError),
+    peers.lost_is_told(cluster('me:1', here), str),
+  ):
+    raise error
 
 
 def test_other_errors_and_other_runs_are_left_alone():

@@ -1,6 +1,10 @@
 import io
 import json
+import subprocess
+import sys
 import time
+
+import pytest
 
 from official_repro.core import watchdog
 
@@ -38,12 +42,33 @@ def test_each_task_has_its_line(tmp_path):
   sign(tmp_path, 'worker-2', doing='ended')
   (tmp_path / 'worker-3.json').write_text('{')
   tasks = [f'worker-{i}' for i in range(4)]
-  assert watchdog.describe(str(tmp_path), tasks) == [
+  assert watchdog.describe(str(tmp_path), tasks, 600) == [
     '  worker-0: step 3, step for 7 s',
     '  worker-1: MISSING, no sign of life for 30 s, last: step 3, data for 7 s',
     '  worker-2: ended at step 3',
     '  worker-3: MISSING, gave no sign of life yet',
   ]
+
+
+@pytest.mark.parametrize('seconds, missing', [(2.4, True), (8, False)])
+def test_who_is_silent_when_the_alarm_comes_is_missing(
+  tmp_path, seconds, missing
+):
+  # A sign every 2.4 / 8 = .3 s: missing after 5 of them, 1.5 s. Or every
+  # second: after 5 s.
+  sign(tmp_path, 'worker-0', written=time.time() - 2.4)
+  (line,) = watchdog.describe(str(tmp_path), ['worker-0'], seconds)
+  assert ('MISSING' in line) is missing
+
+
+def test_the_first_step_may_take_three_times_as_long(tmp_path):
+  stream = Stream(tmp_path / 'stream')
+  with watchdog.Watchdog(str(tmp_path), 'trainer', [], 0.3, stream) as dog:
+    dog.beat(7, 'step')
+    time.sleep(0.5)
+    assert stream.text() == ''
+    time.sleep(0.9)  # 1.4 s of 3 * .3
+    assert 'at step 7 (step) of trainer' in stream.text()
 
 
 def test_a_stall_is_told_once_with_stacks(tmp_path):
@@ -52,7 +77,8 @@ def test_a_stall_is_told_once_with_stacks(tmp_path):
     str(tmp_path), 'worker-0', ['worker-0', 'worker-1'], 0.2, stream
   )
   with dog:
-    dog.beat(5, 'step')
+    for step in (4, 5):
+      dog.beat(step, 'step')
     time.sleep(0.6)
     assert stream.text().count('no progress') == 1
     dog.beat(6, 'data')  # it goes on, and stalls once more
@@ -73,3 +99,22 @@ def test_progress_is_no_stall(tmp_path):
       dog.beat(step, 'step')
       time.sleep(0.1)
   assert stream.text() == ''
+
+
+@pytest.mark.parametrize('numbers, code', [(10, 0), (10**15, -14)])
+def test_a_call_that_keeps_python_out_is_ended(numbers, code):
+  # sum() neither lets other threads run nor looks for signals.
+  done = subprocess.run(
+    [
+      sys.executable,
+      '-c',
+      'from official_repro.core import watchdog\n'
+      'with watchdog.time_limit(0.1):\n'
+      f'  sum(range({numbers}))\n',
+    ],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == code
+  assert ('line 3 in <module>' in done.stderr) == (code != 0)

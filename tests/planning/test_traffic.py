@@ -9,6 +9,7 @@ from official_repro.planning import layout, traffic
 from official_repro.planning.layers import Variable
 from tests.planning import cluster_of_threads
 
+SERVERS = 3
 # 1000 and 10 trained floats, 10 that batch norm averages, 100 fixed ones.
 VARIABLES = [
   Variable('kernel', (10, 100), trained=True),
@@ -59,10 +60,11 @@ def test_the_fcs_gradient_of_the_paper():
   assert traffic.push_bytes(network.head_variables()) == 4 * 2049 * 18_300
 
 
-def test_as_the_servers_hold_them():
-  servers = 3
+@pytest.fixture(scope='module')
+def real():
+  """What real servers hold and send, made once."""
   done = subprocess.run(
-    [sys.executable, '-m', cluster_of_threads.__name__, str(servers)],
+    [sys.executable, '-m', cluster_of_threads.__name__, str(SERVERS)],
     capture_output=True,
     text=True,
     check=False,
@@ -70,7 +72,17 @@ def test_as_the_servers_hold_them():
     env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL='3'),
   )
   assert done.returncode == 0, done.stderr
-  real = json.loads(done.stdout)
+  return json.loads(done.stdout)
+
+
+def test_a_step_fetches_its_weights_once(real):
+  # Inputs 1, 2 and weights 3, 4: 3 + 8, and half of 9 + 16. The gradient is
+  # inputs + weights.
+  assert real['steps']['once'] == [23.5, [4, 6], 1]
+  assert real['steps']['each_time'] == [23.5, [4, 6], 2]
+
+
+def test_as_the_servers_hold_them(real):
   network = layout.make_network(
     classes=cluster_of_threads.CLASSES,
     shards=cluster_of_threads.SHARDS,
@@ -78,12 +90,12 @@ def test_as_the_servers_hold_them():
     **cluster_of_threads.OPTIONS,
   )
   variables = network.variables()
-  for how, found in real.items():
+  for how, found in real['held'].items():
     assert found['slots'] == 2 * sum(v.trained for v in variables)
-    loads = traffic.server_loads(variables, servers, 2, how)
+    loads = traffic.server_loads(variables, SERVERS, 2, how)
     # Keras' counters come first, so the turn may begin at another server.
     assert sorted(s.held for s in loads) == sorted(found['held'].values())
     total = sum(s.held for s in loads)
     assert found['table'].splitlines()[-1].split()[-1] == f'{total:,d}'
-  spread = [max(f['held'].values()) for f in real.values()]
+  spread = [max(f['held'].values()) for f in real['held'].values()]
   assert spread[1] < spread[0]

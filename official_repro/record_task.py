@@ -110,7 +110,7 @@ def descend(
   replicas = tf.distribute.get_strategy().num_replicas_in_sync
   scaling = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
   with tf.GradientTape() as tape:
-    with server_variables.read_once():
+    with server_variables.read_once(model.variables):
       loss, more = forward()
     scaled = loss / replicas
     if scaling:

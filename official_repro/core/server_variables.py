@@ -52,20 +52,35 @@ def _bytes(kwargs):
 
 
 @contextlib.contextmanager
-def read_once():
-  """Within it, each variable on a server is sent to the worker only once.
+def read_once(variables: Iterable[tf.Variable]):
+  """Within it, each variable is sent from its server to the worker only once.
 
   Without it every read fetches the variable again: weight decay, which is a
   part of the loss, would make the worker pull all weights twice. To be entered
-  around what is computed from one state of the variables; reads in the graph of
-  a nested tf.function do not mix with those around it. Other strategies are
-  left as they are.
+  around what is computed from one state of the variables. The first read of
+  each must not be inside of a nested tf.function or tf.cond, whose tensors end
+  with it. Workers with several GPUs fetch each time, as each replica has a tape
+  of its own. Other strategies are left as they are.
+
+  Args:
+    variables: all that are read within.
   """
   strategy = tf.distribute.get_strategy()
-  if not isinstance(strategy, tf.distribute.ParameterServerStrategy):
+  if (
+    not isinstance(strategy, tf.distribute.ParameterServerStrategy)
+    or strategy.num_replicas_in_sync > 1
+  ):
     yield
     return
   with distribute_utils.cache_variable_reads():
+    # Scopes are counted by thread, and each trace of a step has a thread of its
+    # own: it would take the tensors of an earlier trace for its own.
+    count = distribute_utils.caching_scope_local.new_cache_scope_count
+    for variable in variables:
+      # Mixed precision wraps what the strategy has made.
+      variable = getattr(variable, '_variable', variable)
+      variable._cache = None
+      variable._current_new_cache_scope_count = count
     yield
 
 

@@ -1,6 +1,9 @@
 """What happens to parameter servers, workers and chief: one training."""
 
+import collections
 import glob
+import json
+import math
 import re
 import signal
 
@@ -18,26 +21,27 @@ STEADY = (
 LAST = 60
 
 
-def cluster(data, run, steps, logs):
+def cluster(data, run, steps, logs, **tasks):
   options = {'params_override': tiny.OVERRIDE + STEADY}
-  tasks = {'chiefs': 1, 'workers': 2, 'ps': 1}
   return local.training(
-    data, run, steps=steps, log_dir=logs, options=options, **tasks
+    data, run, steps=steps, log_dir=logs, options=options, chiefs=1, **tasks
   )
 
 
 def test_accidents(tmp_path):
   data = tiny.build(tmp_path / 'data', images=48)
   run = tmp_path / 'run'
-  with cluster(data, run, BIG, tmp_path / '1') as tasks:
+  with cluster(data, run, BIG, tmp_path / '1', workers=2, ps=2) as tasks:
     tasks.start()
-    at = waiting.checkpoint(run)
-    check_table(tasks.output('chief', 0))
+    waiting.checkpoint(run)
+    check_table(tasks.output('chief', 0), run)
     # A worker is killed: training goes on without it.
     tasks.kill('worker', 1)
     tasks.wait('worker', 1, 10)
+    at = waiting.checkpoint(run)
     for _ in range(2):
       at = waiting.checkpoint(run, at)
+    of_one = at
     # It comes back: the chief gives it steps again.
     tasks.start_task('worker', 1)
     waiting.until(lambda: worker_rate(run, 1, at) > 0, what='worker 1')
@@ -50,29 +54,50 @@ def test_accidents(tmp_path):
     waiting.checkpoint(run, at)
     # A parameter server is killed: its variables are gone.
     tasks.kill('ps', 0)
-    assert tasks.wait('chief', 0, 90) == 138
+    assert tasks.wait('chief', 0, waiting.SECONDS) == 138
     # Threads of TensorFlow may print a line after it.
     sentence = r'^Error: ps-0 was lost \(\w+\)\. .*ckpt-\d+\.$'
     assert re.search(sentence, tasks.output('chief', 0), re.M)
     at = waiting.checkpoint(run)
-  with cluster(data, run, at + LAST, tmp_path / '2') as tasks:
+  # One worker and one server go on where two of each were.
+  with cluster(
+    data, run, at + LAST, tmp_path / '2', workers=1, ps=1, evaluator=True
+  ) as tasks:
     tasks.start()
     waiting.checkpoint(run, at)
+    assert f'at step {at}.' in tasks.output('chief', 0)
     # The chief is told to stop: it saves.
     tasks.kill('chief', 0, signal.SIGTERM)
-    assert tasks.wait('chief', 0, 60) == 143
+    assert tasks.wait('chief', 0, waiting.SECONDS) == 143
     saved = re.search(r'step (\d+); saved', tasks.output('chief', 0))
     assert int(saved[1]) == waiting.checkpoint(run)
+    waiting.until((run / 'metrics.jsonl').exists, what='an evaluation')
     tasks.start_task('chief', 0)
-    assert tasks.wait('chief', 0, 120) == 0
-    assert waiting.checkpoint(run) >= at + LAST
-  check_numbers(run)
+    assert tasks.wait('chief', 0, waiting.SECONDS) == 0
+    last = waiting.checkpoint(run)
+    assert last >= at + LAST
+    assert tasks.wait('evaluator', 0, waiting.SECONDS) == 0
+  check_evaluations(run, last)
+  check_numbers(run, of_one)
 
 
-def check_table(output):
-  rows = re.findall(r'^(ps 0|all) +([\d,]+) +([\d,]+)$', output, re.M)
-  assert [r[0] for r in rows] == ['ps 0', 'all']
-  assert rows[0][1:] == rows[1][1:]
+def check_table(output, run):
+  """Each server's variables and bytes add up; their bytes are about equal."""
+  rows = re.findall(r'^(ps \d|all) +([\d,]+) +([\d,]+)$', output, re.M)
+  assert [name for name, *_ in rows] == ['ps 0', 'ps 1', 'all']
+  held = [[int(n.replace(',', '')) for n in numbers] for _, *numbers in rows]
+  assert [a + b for a, b in zip(*held[:2])] == held[2]
+  assert abs(held[0][1] - held[1][1]) <= largest(run)
+
+
+def largest(run):
+  """Bytes of the largest weight together with its slots of the optimizer."""
+  reader = tf.train.load_checkpoint(str(run))
+  sizes = collections.Counter()
+  for name, shape in reader.get_variable_to_shape_map().items():
+    if name.startswith('model/'):
+      sizes[name.split('/.')[0]] += 4 * math.prod(shape)  # float32
+  return max(sizes.values())
 
 
 def values(run, tag):
@@ -93,11 +118,22 @@ def worker_rate(run, worker, after):
   return later[max(later)] if later else 0
 
 
-def check_numbers(run):
+def check_evaluations(run, last):
+  lines = (run / 'metrics.jsonl').read_text().splitlines()
+  steps = [json.loads(line)['step'] for line in lines]
+  assert len(steps) >= 2 and steps == sorted(set(steps))
+  assert steps[-1] == last
+
+
+def check_numbers(run, of_one):
+  """What TensorBoard shows; at step `of_one` one worker was alone."""
+  # One file for each time that the chief was started.
+  assert len(glob.glob(str(run / 'train' / 'events*'))) == 4
   staleness = values(run, 'staleness')
   # Of two workers the other one applies about one step meanwhile.
   assert all(0 <= value < 3 for value in staleness.values())
   assert max(staleness.values()) > 0.2
+  assert staleness[of_one] == 0
   assert max(values(run, 'worker/0/images_per_second').values()) > 0
   waits = values(run, 'worker/0/data_wait')
   assert all(0 <= value < 1 for value in waits.values())

@@ -5,8 +5,11 @@ import os
 import re
 import time
 
+# Long enough for a machine with other work.
+SECONDS = 300
 
-def until(condition, seconds=120, what='it'):
+
+def until(condition, seconds=SECONDS, what='it'):
   """Waits until condition() is true; returns its value."""
   end = time.monotonic() + seconds
   while time.monotonic() < end:
@@ -17,7 +20,7 @@ def until(condition, seconds=120, what='it'):
   raise AssertionError(f'{what} did not come in {seconds} s')
 
 
-def checkpoint(model_dir, above=0, seconds=120):
+def checkpoint(model_dir, above=0, seconds=SECONDS):
   """Waits for a checkpoint of a later step than `above`; returns its step."""
 
   def newest():
@@ -28,7 +31,7 @@ def checkpoint(model_dir, above=0, seconds=120):
   return until(newest, seconds, f'a checkpoint above {above}')
 
 
-def words(cluster, kind, index, text, seconds=120):
+def words(cluster, kind, index, text, seconds=SECONDS):
   """Waits until a task's log has `text`."""
   what = f'{text!r} in the log of {kind}-{index}'
   until(lambda: text in cluster.output(kind, index), seconds, what)

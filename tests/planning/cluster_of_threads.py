@@ -89,14 +89,15 @@ def step(strategy):
     outputs = layer(tf.constant([[1.0, 2.0]]))
     return tf.reduce_sum(outputs) + tf.add_n(layer.losses), None
 
-  @tf.function(autograph=False)
   def of_worker():
     descend = record_task.descend
     return strategy.run(lambda: descend(forward, layer, optimizer)[0])
 
   coordinator = tf.distribute.coordinator.ClusterCoordinator(strategy)
   with strategy.scope():
-    traced = of_worker.get_concrete_function()
+    for _ in range(2):  # the second trace has nothing of the first one
+      function = tf.function(of_worker, autograph=False)
+      traced = function.get_concrete_function()
   loss = coordinator.fetch(coordinator.schedule(traced))
   slot = optimizer.get_slot(layer.kernel, 'momentum')  # minus the gradient
   return float(loss), (-slot.numpy()[:, 0]).tolist(), _fetches(traced, layer)

@@ -41,7 +41,7 @@ demo-quick: venv
 	@$(PY) -m official_repro.demo --output=$(QUICK)
 
 test: venv lint
-	@$(PY) -m pytest -n 2 --dist loadfile
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: venv
 	@$(PY) -m ruff check .

@@ -10,7 +10,26 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 # Two pytest workers on two cores: more threads each would only get in the way.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
+# The files that take longest begin first: of two workers none is to be left
+# alone with one of them at the end (with --no-loadscope-reorder).
+LONG_FIRST = (
+  'cluster/test_asynchronous_faults.py',
+  'test_train.py',
+  'test_elastic_resume.py',
+  'test_precision.py',
+  'test_gradient_equivalence.py',
+  'parity/test_reference_detector.py',
+  'cluster/test_synchronous_faults.py',
+)
+
 SHARED = pathlib.Path(__file__).resolve().parents[2] / 'shared'
+
+
+def pytest_collection_modifyitems(items):
+  """Puts the tests of LONG_FIRST at the beginning."""
+  tests = pathlib.Path(__file__).parent
+  turn = {str(tests / name): i for i, name in enumerate(LONG_FIRST)}
+  items.sort(key=lambda item: turn.get(str(item.path), len(turn)))
 
 
 def optimize_graphs(wanted):

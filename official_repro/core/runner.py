@@ -324,6 +324,7 @@ class _Run:
     self._stop_if_told()
     if _is_last(self.trainer, self.config.trainer):
       self.progress.show(float(output['training_loss']))
+    self._on_wait('saving')
 
   def _add_work(self, output):
     """Adds what each process did since the last point to the curves."""

@@ -3,6 +3,8 @@ r"""Runs an experiment of the paper, from data to report.
 python -m official_repro.study --spec=mini_data_size --output=runs/data_size \
     --dry_run
 python -m official_repro.study --spec=FILE --output=DIR
+python -m official_repro.study --spec=FILE --output=DIR \
+    --publish=docs/results/NAME
 
 A study is a list of runs of the other binaries, each in a process of its own.
 The same command goes on after a stop, a failure, or a change of the spec.
@@ -39,6 +41,12 @@ def define_flags() -> None:
     ['tfjob', 'jobset', 'slurm'],
     'Instead of running it, write each run as a job of a cluster.',
   )
+  d.DEFINE_string(
+    'publish',
+    None,
+    'Instead of running it, write the results that are there to this folder, '
+    'to be committed: report.md, plots, results.csv, without absolute paths.',
+  )
 
 
 def main(_) -> None:
@@ -50,6 +58,13 @@ def main(_) -> None:
   for name in ('spec', 'output'):
     if not values[name].value:
       raise ValueError(f'Flag --{name} is missing; --help lists the flags.')
+  asked = [
+    n for n in ('dry_run', 'render_target', 'publish') if values[n].value
+  ]
+  if len(asked) > 1:
+    raise ValueError(
+      f'Flags {" and ".join(f"--{n}" for n in asked)}: give one of them.'
+    )
   # Here, as the report's libraries take a second and --help does not need them.
   from official_repro.scaling import running
   from official_repro.scaling import spec as spec_lib
@@ -59,6 +74,8 @@ def main(_) -> None:
     print(running.dry_run(spec, values.output, values.jobs))
   elif values.render_target:
     _render(spec, values)
+  elif values.publish:
+    _publish(spec, values)
   else:
     running.run(
       spec,
@@ -95,6 +112,13 @@ def _render(spec, values):
       f'{len(left_out)} runs are left out, whose steps or learning rate depend '
       f'on earlier ones: {left_out[0]} and so on; render again after those.'
     )
+
+
+def _publish(spec, values):
+  from official_repro.scaling import publish
+
+  for path in publish.publish(spec, values.spec, values.output, values.publish):
+    print(path)
 
 
 if __name__ == '__main__':

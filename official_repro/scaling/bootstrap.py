@@ -44,18 +44,32 @@ _MISFIT = 0.1  # p of the F test below which a law misses the sizes
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-  """A number with its 90% interval; an end may be infinite."""
+  """A number with its 90% interval; an end may be infinite.
+
+  Attributes:
+    value, low, high: the number and the ends.
+    cut: bounds of the metric at which any of them was cut; see bounds.
+  """
 
   value: float
   low: float
   high: float
+  cut: tuple = ()
 
   def contains(self, value: float) -> bool:
     """Tells whether `value` lies in the interval."""
     return self.low <= value <= self.high
 
+  def text(self, sign: str = '') -> str:
+    """Returns it in words; a sign of '+' is shown, too."""
+    cut = f', cut at {" and ".join(f"{b:g}" for b in self.cut)}'
+    return (
+      f'{self.value:{sign}.3f} (90% interval {self.low:{sign}.3f} to '
+      f'{self.high:{sign}.3f}{cut if self.cut else ""})'
+    )
+
   def __str__(self):
-    return f'{self.value:.4g} (90% interval {self.low:.4g} to {self.high:.4g})'
+    return self.text()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,14 +7,21 @@ laws say of each row. By anything else: a line for each setting.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Optional
 
-from official_repro.scaling import fit, laws, panels, results, tables, trends
+from official_repro.scaling import (
+  fit,
+  laws,
+  overview,
+  panels,
+  results,
+  tables,
+  trends,
+)
 
 _COLUMNS = 80
 _MOST_LABEL = 28  # columns; leaves room for four sizes
 _GAP = '  '
-_SIZES = 'images'
 _MAY_BE_FLAT = 'refused: may be flat'
-_OTHER_LAW = '*'
+_OTHER_LAW, _CUT = '*', '^'
 
 
 def summary(rows: Sequence[results.Row], axis: Optional[str] = None) -> str:
@@ -34,7 +41,7 @@ def summary(rows: Sequence[results.Row], axis: Optional[str] = None) -> str:
     told = ', '.join(f'{n} {s}' for s, n in tables.counts(own).items())
     lines.append(f'{study}: runs {told}')
     found = panels.panels(own, axis)
-    by_size = [p for p in found if _is_by_size(p)]
+    by_size = [p for p in found if overview.is_by_size(p)]
     if by_size:
       lines += ['', *_by_size(by_size)]
     for panel in found:
@@ -49,11 +56,6 @@ class _Row(NamedTuple):
   label: str
   series: Optional[panels.Series] = None
   trend: Optional[trends.Trend] = None
-
-
-def _is_by_size(panel):
-  places = {c.place for s in panel.series for c in s.measured}
-  return panel.axis == _SIZES and len(places) > 1
 
 
 def _by_size(found):
@@ -78,11 +80,11 @@ def _rows(found) -> Iterator[_Row]:
 def _values(found, rows, width):
   """Yields the table of task by size, in parts where it is too wide."""
   sizes = sorted({c.place for r in rows for c in _measured(r)})
-  shown = [{c.place: _mean(c) for c in _measured(r)} for r in rows]
-  heads = [panels.short(_SIZES, n) for n in sizes]
+  shown = [{c.place: overview.mean(c) for c in _measured(r)} for r in rows]
+  heads = [panels.short(overview.SIZES, n) for n in sizes]
   cell = max(map(len, [*heads, *(t for s in shown for t in s.values())]))
   many = max((_COLUMNS - width) // (cell + len(_GAP)), 1)
-  yield _title(found)
+  yield overview.title(found)
   for i in range(0, len(sizes), many):
     part = sizes[i : i + many]
     yield ''
@@ -92,7 +94,7 @@ def _values(found, rows, width):
       if not row.series:
         cells = []
       elif row.series.reference and not means:
-        text = _mean(row.series.reference).rjust(cell)
+        text = overview.mean(row.series.reference).rjust(cell)
         cells = [text, '(at any size)'] if i == 0 else []
       if cells or i == 0:
         yield _line(width, row.label, cells)
@@ -100,22 +102,6 @@ def _values(found, rows, width):
 
 def _measured(row) -> list:
   return row.series.measured if row.series else []
-
-
-def _title(found):
-  counts = {len(c.values) for p in found for s in p.series for c in s.measured}
-  few, many = min(counts), max(counts)
-  if many == 1:
-    return 'By pre-training images, 1 seed'
-  seeds = f'{few} to {many}' if few < many else str(many)
-  return f'By pre-training images, mean of {seeds} seeds ± half their range'
-
-
-def _mean(cell):
-  text = f'{cell.mean:.3f}'
-  if len(cell.values) < 2:
-    return text
-  return f'{text}±{(max(cell.values) - min(cell.values)) / 2:.3f}'
 
 
 def _laws(rows, width):
@@ -148,6 +134,8 @@ def _told(trend):
   if not trend.forecast:
     return gain, _MAY_BE_FLAT
   mark = '' if _is_line(trend.forecast.law) else _OTHER_LAW
+  if trend.forecast.metric.cut:
+    mark += _CUT
   return gain, _estimate(trend.forecast.metric) + mark
 
 
@@ -173,6 +161,12 @@ def _notes(fitted: Iterable[trends.Trend]) -> Iterator[str]:
   others = {f.law for f in forecasts if not _is_line(f.law)}
   if others:
     yield f'{_OTHER_LAW} By the {" or the ".join(sorted(others))} instead.'
+  bounds = sorted({b for f in forecasts for b in f.metric.cut})
+  if bounds:
+    told = ' and '.join(f'{b:g}' for b in bounds)
+    yield f'{_CUT} Cut at {told}, a bound of the metric.'
+  if any(f.law in f.passed for f in forecasts):
+    yield 'A law that passes the bound by itself cannot hold so far.'
   if any(f.comparison.rivals for f in forecasts):
     yield 'Other laws are not ruled out; the report has what they say.'
   if any(t.comparison and t.one_seed for t in fitted):

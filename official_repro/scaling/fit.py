@@ -13,8 +13,10 @@ from typing import Any, Optional
 import numpy as np
 
 from official_repro.scaling import bootstrap, laws
+from official_repro.scaling import bounds as bounds_lib
 from official_repro.scaling import points as points_lib
 from official_repro.scaling.bootstrap import Estimate
+from official_repro.scaling.points import count
 
 MIN_SIZES = 3
 REACH = 10  # times the largest size, or a part of the smallest
@@ -35,6 +37,7 @@ class Fit:
     note: what to know before it is believed; may be empty.
     solution: [1, P], for the law's methods.
     replicates: [B, P], fits to redrawn means.
+    bounds: of the metric.
   """
 
   law: Any
@@ -46,23 +49,48 @@ class Fit:
   note: str
   solution: np.ndarray
   replicates: np.ndarray
+  bounds: bounds_lib.Bounds = bounds_lib.NONE
 
   def values(self, images) -> np.ndarray:
-    """Returns the curve at [M] images, [M], without a check of the range."""
-    return self.law.predict(self.solution, np.log10(images))[0]
+    """Returns the curve at [M] images, [M], without a check of the range.
+
+    It is cut at the metric's bounds, as are `band` and `at`.
+    """
+    drawn = self.law.predict(self.solution, np.log10(images))
+    return self.bounds.clip(drawn[0])
 
   def band(self, images) -> tuple[np.ndarray, np.ndarray]:
     """Returns the ends of the 90% interval of `values`, [M] each."""
-    drawn = self.law.predict(self.replicates, np.log10(images))
-    ends = [bootstrap.interval(0, column) for column in drawn.T]
+    ends = [self.at(n) for n in images]
     return np.array([e.low for e in ends]), np.array([e.high for e in ends])
 
+  def at(self, images: float) -> Estimate:
+    """Returns the metric without a check: see `metric_at`."""
+    x = np.log10([images])
+    drawn = self.law.predict(self.replicates, x)[:, 0]
+    value = self.law.predict(self.solution, x)[0, 0]
+    return self.bounds.cut(bootstrap.interval(value, drawn))
+
   def change(self, start: float, end: float) -> Estimate:
-    """Returns the metric at `end` images less that at `start`."""
+    """Returns the metric at `end` images less that at `start`, not cut."""
     x = np.log10([start, end])
     drawn = np.diff(self.law.predict(self.replicates, x))[:, 0]
     value = np.diff(self.law.predict(self.solution, x))[0, 0]
     return bootstrap.interval(value, drawn)
+
+  def leaves(self, images: float) -> Optional[tuple[float, float]]:
+    """Returns (bound, images) where the uncut curve passes a bound.
+
+    Args:
+      images: up to which it is followed; None comes back where the curve is
+        still inside there.
+    """
+    value = self.law.predict(self.solution, np.log10([images]))[0, 0]
+    if self.bounds.contain(value):
+      return None
+    bound = float(self.bounds.clip(value))
+    x = self.law.invert(self.solution, bound)[0]
+    return bound, float(10 ** min(x, np.log10(images)))
 
   @property
   def rise(self) -> Estimate:
@@ -80,6 +108,7 @@ def fit_law(
   law: str = laws.LOG_LINEAR.name,
   replicates: int = bootstrap.REPLICATES,
   seed: int = 0,
+  bounds: bounds_lib.Bounds = bounds_lib.NONE,
 ) -> Fit:
   """Fits a law by least squares, each run with the same weight.
 
@@ -89,6 +118,7 @@ def fit_law(
     law: log-linear law, power law or broken line.
     replicates: of the bootstrap.
     seed: of the bootstrap.
+    bounds: of the metric; see bounds.of.
 
   Returns:
     The fit, the same for the same arguments.
@@ -125,6 +155,7 @@ def fit_law(
     note=_note(law, solution, noise),
     solution=solution,
     replicates=drawn,
+    bounds=bounds,
   )
 
 
@@ -167,6 +198,9 @@ def left_out_error(points: Iterable[tuple], law: str) -> Optional[float]:
 def metric_at(fit: Fit, images: float) -> Estimate:
   """Returns the metric, a mean over seeds, at a number of images.
 
+  Returns:
+    It, cut at the metric's bounds.
+
   Raises:
     ValueError: beyond ten times the largest size or below a tenth of the
       smallest; or beyond the largest on a flat curve.
@@ -174,15 +208,13 @@ def metric_at(fit: Fit, images: float) -> Estimate:
   low, high = _reach(fit)
   if not low <= images <= high:
     raise ValueError(
-      f'{images:g} images are outside {low:g} to {high:g}, a tenth of the '
-      'smallest measured size to ten times the largest: no law is to be '
-      'trusted further; measure a size nearer to it.'
+      f'{count(images)} images are outside {count(low)} to {count(high)}, a '
+      'tenth of the smallest measured size to ten times the largest: no law is '
+      'to be trusted further; measure a size nearer to it.'
     )
   if images > fit.sizes.images[-1]:
     check_not_flat(fit)
-  x = np.log10([images])
-  drawn = fit.law.predict(fit.replicates, x)[:, 0]
-  return bootstrap.interval(fit.law.predict(fit.solution, x)[0, 0], drawn)
+  return fit.at(images)
 
 
 def images_needed(fit: Fit, metric: float) -> Estimate:
@@ -193,16 +225,22 @@ def images_needed(fit: Fit, metric: float) -> Estimate:
     replicates do not get there within ten times the largest size.
 
   Raises:
-    ValueError: a flat curve, or a metric that the curve does not have between
-      a tenth of the smallest size and ten times the largest.
+    ValueError: a metric outside its bounds, a flat curve, or a metric that the
+      curve does not have between a tenth of the smallest size and ten times the
+      largest.
   """
+  if not fit.bounds.contain(metric):
+    raise ValueError(
+      f'Metric {metric:g} is outside {fit.bounds}, its bounds; no number of '
+      'images gives it: ask for one inside.'
+    )
   check_not_flat(fit)
   low, high = _reach(fit)
   x = fit.law.invert(fit.solution, metric)[0]
   if not np.log10(low) - 1e-9 <= x <= np.log10(high) + 1e-9:
     ends = sorted(fit.values([low, high]))
     raise ValueError(
-      f'Metric {metric:g} is outside {ends[0]:.4g} to {ends[1]:.4g}, what the '
+      f'Metric {metric:g} is outside {ends[0]:.3f} to {ends[1]:.3f}, what the '
       f'{fit.law.name} gives from a tenth of the smallest measured size to ten '
       'times the largest; ask for one inside, or measure more sizes.'
     )
@@ -222,7 +260,7 @@ def check_sizes(sizes: points_lib.Sizes, law=laws.LOG_LINEAR) -> None:
   """
   wanted = max(MIN_SIZES, law.min_sizes)
   if len(sizes.images) < wanted:
-    measured = ', '.join(f'{n:g}' for n in sizes.images)
+    measured = ', '.join(map(count, sizes.images))
     raise ValueError(
       f'The {law.name} wants at least {wanted} numbers of images, got '
       f'{len(sizes.images)} ({measured}); run more sizes.'
@@ -240,9 +278,10 @@ def check_not_flat(fit: Fit) -> None:
     if fit.sizes.runs == len(fit.sizes.images):
       told = 'One seed of each size does not tell whether more data helps'
     raise ValueError(
-      f'{told}: from {fit.sizes.images[0]:g} to '
-      f'{fit.sizes.images[-1]:g} images the metric changes by {fit.rise}, '
-      'which may be 0; run more seeds or a wider range of sizes.'
+      f'{told}: from {count(fit.sizes.images[0])} to '
+      f'{count(fit.sizes.images[-1])} images the metric changes by '
+      f'{fit.rise.text("+")}, which may be 0; run more seeds or a wider range '
+      'of sizes.'
     )
 
 

@@ -8,9 +8,11 @@ from typing import Optional
 import numpy as np
 
 from official_repro.scaling import bootstrap, laws
+from official_repro.scaling import bounds as bounds_lib
 from official_repro.scaling import fit as fit_lib
 from official_repro.scaling import points as points_lib
 from official_repro.scaling.bootstrap import Estimate
+from official_repro.scaling.points import count
 
 RIVAL = 0.1  # Akaike weight from which a law is not ruled out
 
@@ -70,9 +72,11 @@ class Forecast:
     images: that many.
     law: by which it is said: the preferred one.
     metric: a mean over seeds.
-    gain: over the same curve at the largest measured size.
+    gain: over the same curve at the largest measured size; cut with metric.
     rivals: {law: the metric by it}, of the laws not ruled out that could be
       fitted.
+    passed: {law: (bound, images at which it passes it)}, of these laws and the
+      preferred one: none of them can hold as far as the forecast.
     comparison: of the laws.
     sentence: in words, rivals included.
   """
@@ -82,6 +86,7 @@ class Forecast:
   metric: Estimate
   gain: Estimate
   rivals: dict[str, Estimate]
+  passed: dict[str, tuple]
   comparison: Comparison
   sentence: str
 
@@ -90,6 +95,7 @@ def compare(
   points: Iterable[tuple],
   replicates: int = bootstrap.REPLICATES,
   seed: int = 0,
+  bounds: bounds_lib.Bounds = bounds_lib.NONE,
 ) -> Comparison:
   """Fits all laws and sets them in order by AICc.
 
@@ -100,6 +106,7 @@ def compare(
     points: see fit.fit_law.
     replicates: of the bootstrap.
     seed: of the bootstrap.
+    bounds: of the metric; see bounds.of.
 
   Raises:
     ValueError: fewer than three sizes, or bad points.
@@ -107,7 +114,9 @@ def compare(
   points = points_lib.checked(points)
   sizes = points_lib.by_size(points)
   fit_lib.check_sizes(sizes)
-  found = [_candidate(points, law, replicates, seed) for law in laws.LAWS]
+  found = [
+    _candidate(points, law, replicates, seed, bounds) for law in laws.LAWS
+  ]
   found = sorted(found, key=lambda c: (c.fit is None, c.aicc))  # stable
   best = found[0].aicc
   if math.isfinite(best):
@@ -125,6 +134,7 @@ def forecast(
   factor: float = fit_lib.REACH,
   replicates: int = bootstrap.REPLICATES,
   seed: int = 0,
+  bounds: bounds_lib.Bounds = bounds_lib.NONE,
 ) -> Forecast:
   """Says what `factor` times the largest size would give.
 
@@ -133,6 +143,8 @@ def forecast(
     factor: above 1, at most 10.
     replicates: of the bootstrap.
     seed: of the bootstrap.
+    bounds: of the metric, at which metric, gain and rivals are cut; see
+      bounds.of.
 
   Raises:
     ValueError: another factor; fewer than three sizes; a flat curve; bad
@@ -143,31 +155,44 @@ def forecast(
       f'factor is {factor:g}; a forecast goes beyond the largest size, by at '
       f'most {fit_lib.REACH} times: give a number in that range.'
     )
-  comparison = compare(points, replicates, seed)
+  comparison = compare(points, replicates, seed, bounds)
   fit = comparison.preferred.fit
   largest = float(fit.sizes.images[-1])
   images = largest * factor
   metric = fit_lib.metric_at(fit, images)  # refuses a flat curve
-  rivals = {
-    c.law: _at(c.fit, images)
+  others = {
+    c.law: c.fit
     for c in comparison.candidates
     if c.law in comparison.rivals and c.fit
   }
-  gain = fit.change(largest, images)
+  # Rivals say their number even where they are flat.
+  rivals = {law: other.at(images) for law, other in others.items()}
+  passed = {
+    law: there
+    for law, one in {fit.law.name: fit, **others}.items()
+    if (there := one.leaves(images))
+  }
+  now = fit.values([largest])[0]
+  gain = bounds.cut_change(now, fit.change(largest, images))
+  told = [
+    _forecast(factor, images, fit, metric, gain, rivals, comparison),
+    *(_passed(law, *there) for law, there in passed.items()),
+  ]
   return Forecast(
     images=images,
     law=fit.law.name,
     metric=metric,
     gain=gain,
     rivals=rivals,
+    passed=passed,
     comparison=comparison,
-    sentence=_forecast(factor, images, fit, metric, gain, rivals, comparison),
+    sentence=' '.join(told),
   )
 
 
-def _candidate(points, law, replicates, seed):
+def _candidate(points, law, replicates, seed, bounds):
   try:
-    fit = fit_lib.fit_law(points, law.name, replicates, seed)
+    fit = fit_lib.fit_law(points, law.name, replicates, seed, bounds)
   except ValueError as e:  # three sizes are enough for the straight line
     return Candidate(law.name, None, math.inf, None, None, str(e))
   note = fit.note
@@ -180,13 +205,6 @@ def _candidate(points, law, replicates, seed):
   return Candidate(law.name, fit, fit.aicc, None, error, note)
 
 
-def _at(fit, images):
-  """As fit.metric_at, for rivals: a flat one says its number all the same."""
-  x = np.log10([images])
-  drawn = fit.law.predict(fit.replicates, x)[:, 0]
-  return bootstrap.interval(fit.values([images])[0], drawn)
-
-
 def _compared(found, rivals):
   best = found[0]
   if best.weight is None:
@@ -196,7 +214,7 @@ def _compared(found, rivals):
   if rivals:
     text += f', but {_list(rivals)} cannot be ruled out'
   errors = [
-    f'{c.left_out_error:+.3g} ({c.law})'
+    f'{c.left_out_error:+.3f} ({c.law})'
     for c in found
     if c.left_out_error is not None
   ]
@@ -206,8 +224,8 @@ def _compared(found, rivals):
 
 def _forecast(factor, images, fit, metric, gain, rivals, comparison):
   text = (
-    f'{factor:g} times the largest size, {images:g} images, would give '
-    f'{metric} by the {fit.law.name}, a gain of {gain}'
+    f'{factor:g} times the largest size, {count(images)} images, would give '
+    f'{metric} by the {fit.law.name}, a gain of {gain.text("+")}'
   )
   if comparison.rivals:
     text += f'; {_list(comparison.rivals)} cannot be ruled out'
@@ -217,6 +235,14 @@ def _forecast(factor, images, fit, metric, gain, rivals, comparison):
   if fit.note:
     text += f' (the {fit.law.name}: {fit.note})'
   return text + '.'
+
+
+def _passed(law, bound, images):
+  about = count(float(f'{images:.2g}'))
+  return (
+    f'The {law} passes {bound:g}, a bound of the metric, at about {about} '
+    'images, so that it cannot hold so far.'
+  )
 
 
 def _list(names):

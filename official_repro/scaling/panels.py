@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Optional
 
 from official_repro.scaling import bootstrap, results
+from official_repro.scaling import bounds as bounds_lib
 
 NUMERIC = ('images', 'fraction', 'epochs', 'depth', 'noise')
 AXES = (
@@ -156,6 +157,22 @@ class Panel:
     if not freedom or not runs:
       return None
     return bootstrap.t_quantile(freedom) * deviation / math.sqrt(runs)
+
+  def interval(self, cell: Cell) -> Optional[tuple]:
+    """Returns (low, high) of a cell's mean, cut at the metric's bounds.
+
+    None without spread; see half_width.
+    """
+    half = self.half_width(len(cell.values))
+    if half is None:
+      return None
+    return tuple(self.bounds.clip([cell.mean - half, cell.mean + half]))
+
+  @functools.cached_property
+  def bounds(self) -> bounds_lib.Bounds:
+    """The metric's."""
+    values = (v for s in self.series for c in s.cells for v in c.values)
+    return bounds_lib.of(self.metric, values)
 
   def seeds(self) -> list:
     """Returns the seeds that have a value, sorted."""

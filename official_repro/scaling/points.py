@@ -71,6 +71,11 @@ class Sizes:
     )
 
 
+def count(images: float) -> str:
+  """150000.0 -> '150,000'."""
+  return f'{images:,.10g}'
+
+
 def checked(points: Iterable[tuple]) -> list[Point]:
   """Returns the points, by size and seed.
 

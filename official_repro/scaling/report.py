@@ -18,6 +18,7 @@ from official_repro.scaling import (
   axes,
   claims,
   dropped,
+  overview,
   page,
   panels,
   paper,
@@ -81,7 +82,7 @@ def write_report(
   report = build(rows, specs, folder, address)
   if folder is None:
     results.write_csv(str(output / CSV), rows)
-  return _write(report, output)
+  return write(report, output)
 
 
 def build(
@@ -125,6 +126,7 @@ def _study(name, rows, spec, names, folder):
   return [
     page.Heading(2, _title(spec, name), names(name)),
     page.Tiles(_numbers(rows, found)),
+    *_overview(found),
     *_found(rows, exhibit, heading),
     *_dropped(rows, folder, heading),
     *_beside(name, found, fitted, exhibit, names, heading),
@@ -154,6 +156,11 @@ def _count_seeds(seeds):
   return str(len(named)), f'{word}: {", ".join(map(str, named))}'
 
 
+def _overview(found):
+  shown = overview.table(found)
+  return [page.Tables([shown])] if shown else []
+
+
 def _found(rows, exhibit, heading):
   asked = exhibit.claims if exhibit else ()
   if not asked:
@@ -181,7 +188,7 @@ def _dropped(rows, folder, heading):
 
 
 def _beside(study, found, fitted, exhibit, names, heading):
-  shown = [tables.measured(p) for p in found]
+  shown = tables.measured([p for p in found if not overview.has_all(p)])
   title, blocks = 'Measured', []
   if exhibit:
     title = 'Beside the paper'
@@ -196,7 +203,8 @@ def _beside(study, found, fitted, exhibit, names, heading):
     if any(c.values for s in p.series for c in s.cells)
   ]
   plotted = [page.Plots(drawn)] if drawn else []
-  return [heading(title), *blocks, *plotted, page.Tables(shown)]
+  told = [page.Tables(shown)] if shown else []
+  return [heading(title), *blocks, *plotted, *told]
 
 
 def _draw(panel, fitted):
@@ -290,7 +298,7 @@ def _repeat(rows, folder, heading):
 
 def _values(group):
   return ', '.join(
-    f'{r.metric} {r.value:.4g}' for r in group if panels.counts(r)
+    f'{r.metric} {r.value:.3f}' for r in group if panels.counts(r)
   )
 
 
@@ -320,12 +328,23 @@ def _run_file(model_dir, folder):
   return None
 
 
-def _write(report, output):
-  """Writes all files, each whole or not at all."""
-  contents = {
-    HTML: report_html.render(report).encode('utf-8'),
-    MARKDOWN: report_markdown.render(report).encode('utf-8'),
-  }
+def write(
+  report: page.Page, output: pathlib.Path, with_html: bool = True
+) -> list[pathlib.Path]:
+  """Writes report.html, report.md and its plots, each file whole or not at all.
+
+  Args:
+    report: result of `build`.
+    output: folder, which is there.
+    with_html: whether report.html is one of them.
+
+  Returns:
+    The files.
+  """
+  contents = {MARKDOWN: report_markdown.render(report).encode('utf-8')}
+  if with_html:
+    html = report_html.render(report).encode('utf-8')
+    contents = {HTML: html, **contents}
   for block in report.blocks:
     if isinstance(block, page.Plots):
       contents.update(

@@ -12,7 +12,9 @@ _SPECIAL = re.compile(r'([\\`*_{}\[\]<>#|~$])')
 def render(report: page.Page) -> str:
   """Returns the report; its plots are NAME.png beside it."""
   blocks = [f'# {escape(report.title)}', *map(_block, report.blocks)]
-  blocks.append(f'The same numbers for programs: `{report.results}`.')
+  # In <>, as a folder's name may hold blanks.
+  link = f'[{report.results.rpartition("/")[2]}](<{report.results}>)'
+  blocks.append(f'The same numbers for programs: {link}.')
   return '\n\n'.join(b for b in blocks if b) + '\n'
 
 
@@ -70,8 +72,10 @@ def _cell(text):
 
 
 def _plots(block):
+  # The words in brackets show only where the picture does not.
   return '\n\n'.join(
-    f'![{escape(p.caption)}]({p.name}.png)' for p in block.plots
+    f'![{escape(p.caption)}]({p.name}.png)\n\n*{escape(p.caption)}*'
+    for p in block.plots
   )
 
 

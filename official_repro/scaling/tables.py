@@ -17,30 +17,44 @@ def from_paper(exhibit: paper.Exhibit) -> Table:
   return Table(exhibit.columns, rows, f'The paper. {exhibit.note}'.strip())
 
 
-def measured(panel: panels.Panel) -> Table:
-  """Returns the means of a panel with their intervals, and the seeds' values.
+def measured(found: Sequence[panels.Panel]) -> list[Table]:
+  """Returns the means with their intervals, and the seeds' values.
 
   Args:
-    panel: one metric of one task.
+    found: panels of one study.
 
   Returns:
-    A row for each place of the axis, a column for each series.
+    A table for each panel, with a row for each place of the axis and a column
+    for each series; panels of one series that share the axis share a table.
   """
-  places = list(dict.fromkeys(c.place for s in panel.series for c in s.cells))
-  places.sort(key=lambda p: p is None)
-  by_place = [{c.place: c for c in s.cells} for s in panel.series]
+  groups = {}
+  for i, panel in enumerate(found):
+    key = panel.axis if len(panel.series) == 1 else i
+    groups.setdefault(key, []).append(panel)
+  return [_measured(group) for group in groups.values()]
+
+
+def _measured(group):
+  axis = group[0].axis
+  columns = [
+    (p, {c.place: c for c in s.cells}) for p in group for s in p.series
+  ]
+  places = list(dict.fromkeys(p for _, cells in columns for p in cells))
+  numeric = axis in panels.NUMERIC
+  places.sort(key=lambda p: (p is None, p if numeric and p is not None else 0))
   rows = [
     (
-      _NO_PLACE if place is None else panels.short(panel.axis, place),
-      *(cell_text(panel, cells.get(place)) for cells in by_place),
+      _NO_PLACE if place is None else panels.short(axis, place),
+      *(cell_text(panel, cells.get(place)) for panel, cells in columns),
     )
     for place in places
   ]
-  header = (
-    panels.AXIS_TITLES[panel.axis],
-    *(s.label or panel.metric for s in panel.series),
-  )
-  return Table(header, rows, f'Measured here: {panel.name}.')
+  names = [p.name for p in group]
+  caption = 'Measured here.'
+  if len(group) == 1:
+    names = [s.label or p.metric for p in group for s in p.series]
+    caption = f'Measured here: {group[0].name}.'
+  return Table((panels.AXIS_TITLES[axis], *names), rows, caption)
 
 
 def missing(rows: Sequence[results.Row]) -> Table:

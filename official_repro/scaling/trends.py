@@ -9,9 +9,12 @@ import numpy as np
 from official_repro.data.audit.tables import Table
 from official_repro.scaling import bootstrap, laws, panels
 from official_repro.scaling import forecast as forecast_lib
+from official_repro.scaling.points import count
 
 _CURVE = 60  # points of a drawn law
 _FACTOR = 10  # "ten times more data"
+# Parameters of the laws: knees are sizes; of c and k the size tells little.
+_OF_IMAGES, _WITHOUT_UNIT = ('knee',), ('c', 'k')
 _ONE_SEED = (
   'One seed of each size: the interval is from how far the sizes lie off the '
   'law.'
@@ -87,7 +90,7 @@ def fit(panel: panels.Panel) -> list[Optional[Trend]]:
     One for each series; None where no number of images concerns it.
   """
   return [
-    _fit(s) if panel.axis == 'images' and s.measured else None
+    _fit(s, panel.bounds) if panel.axis == 'images' and s.measured else None
     for s in panel.series
   ]
 
@@ -118,19 +121,19 @@ def table(trend: Trend) -> Table:
   )
 
 
-def _fit(series):
+def _fit(series, bounds):
   points = [
     (cell.place, seed, value)
     for cell in series.measured
     for seed, value in cell.by_seed.items()
   ]
   try:
-    forecast = forecast_lib.forecast(points, _FACTOR)
+    forecast = forecast_lib.forecast(points, _FACTOR, bounds=bounds)
     return Trend(series, forecast.comparison, forecast, '')
   except ValueError as e:
     reason = str(e)
   try:  # what is flat is fitted all the same
-    comparison = forecast_lib.compare(points)
+    comparison = forecast_lib.compare(points, bounds=bounds)
   except ValueError:
     return Trend(series, None, None, reason)
   fitted = comparison.preferred.fit is not None
@@ -141,6 +144,16 @@ def _parameters(fit_):
   if fit_ is None:
     return 'not fitted'
   return '; '.join(
-    f'{name} {e.value:.4g} ({e.low:.4g} to {e.high:.4g})'
+    '{} {} ({} to {})'.format(
+      name, *(_parameter(name, v) for v in (e.value, e.low, e.high))
+    )
     for name, e in fit_.parameters.items()
   )
+
+
+def _parameter(name, value):
+  if name in _OF_IMAGES:
+    return count(round(value))
+  if name in _WITHOUT_UNIT:
+    return f'{value:.3g}'
+  return f'{value:.3f}'  # in the metric's unit

@@ -188,11 +188,11 @@ REFUSED = {
   ),
   'too far': (
     lambda: fit.metric_at(fit.fit_law(study(CURVES[LINE])), 300001),
-    '300001 images are outside 100 to 300000',
+    '300,001 images are outside 100 to 300,000',
   ),
-  'metric out of range': (  # 5 + 8 * 2 = 21; 5 + 8 * log10(300000) = 48.82
+  'metric out of range': (  # 5 + 8 * 2 = 21; 5 + 8 * log10(300000) = 48.817
     lambda: fit.images_needed(fit.fit_law(study(CURVES[LINE])), 60),
-    'Metric 60 is outside 21 to 48.82',
+    'Metric 60 is outside 21.000 to 48.817',
   ),
   'metric above the limit': (
     lambda: fit.images_needed(fit.fit_law(study(CURVES[POWER]), POWER), 45),
@@ -200,13 +200,13 @@ REFUSED = {
   ),
   'flat': (
     lambda: fit.images_needed(fit.fit_law(study(lambda n: 7, 1)), 7),
-    'More data does not help here: from 1000 to 30000 images the metric',
+    'More data does not help here: from 1,000 to 30,000 images the metric',
   ),
   'flat, one seed': (  # slope 0 -+ 2.92 sqrt(.5 / 1.228)
     lambda: fit.check_not_flat(
       fit.fit_law([(n, 0, v) for n, v in zip(SIZES, (1.0, 2.0, 2.0, 1.0))])
     ),
-    'One seed of each size does not tell whether more data helps: from 1000',
+    'One seed of each size does not tell whether more data helps: from 1,000',
   ),
   'flat, further': (
     lambda: fit.metric_at(fit.fit_law(study(lambda n: 7)), 50000),

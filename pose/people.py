@@ -108,7 +108,9 @@ def read(
     found = _cached(cache, ' '.join(key[1:]))
     if found:
       return found
-  people = _gathered(*key)
+  # A parameter server strategy asks for its datasets inside a graph.
+  with tf.init_scope():
+    people = _gathered(*key)
   if cache:
     os.makedirs(os.path.dirname(cache), exist_ok=True)
     with open(cache + '.tmp', 'wb') as f:

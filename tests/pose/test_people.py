@@ -55,6 +55,20 @@ def test_people_in_pixels_and_in_file_order(people):
   assert people.of_picture(1) == slice(2, 2)
 
 
+def test_they_are_read_while_a_graph_is_made(tmp_path):
+  # As for the workers of a parameter server strategy.
+  folder = folders.write(tmp_path, train=ROWS)
+  found = []
+
+  @tf.function(autograph=False)
+  def of_worker():
+    found.append(read(folder).source_ids.tolist())
+    return tf.constant(0)
+
+  of_worker()
+  assert found == [['a', 'nobody', 'c']]
+
+
 def test_shards_hold_every_other_record(tmp_path):
   found = read(folders.write(tmp_path, num_shards=2, train=ROWS))
   assert found.source_ids.tolist() == ['a', 'c', 'nobody']

@@ -1,9 +1,9 @@
 """Runs the binaries of the project: in this process, or in one of their own.
 
 A process of its own imports TensorFlow and converts all graph functions anew,
-which takes longer than a tiny run. So each binary has one test or two in a
-process of its own, for what only that can show: the exit code, nothing but the
-one line on stderr, signals. All else runs in this one.
+which takes longer than a tiny run. Few tests have a process of their own, for
+what only that can show: the exit code, nothing but the one line on stderr,
+signals; training and data building are among them. All else runs in this one.
 """
 
 import contextlib

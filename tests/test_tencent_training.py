@@ -4,6 +4,7 @@ import csv
 import json
 
 import numpy as np
+import pytest
 
 from official_repro import experiments
 from official_repro import metrics as metrics_lib
@@ -19,8 +20,13 @@ from tests.conftest import shared_path
 FOLDER = ('data', 'tencent_ml_images')
 
 
-def _build(folder):
-  """100 rows with their real labels, on drawn pictures: the photos are away."""
+@pytest.fixture(scope='module')
+def built(tmp_path_factory):
+  """100 rows with their real labels, on drawn pictures: the photos are away.
+
+  Returns the data folder and the hierarchy.
+  """
+  folder = tmp_path_factory.mktemp('tencent')
   dictionary = shared_path(*FOLDER, 'dictionary_and_semantic_hierarchy.txt')
   rows = shared_path(*FOLDER, 'train_im_list_tiny.txt')
   hierarchy = tencent.load_dictionary(dictionary)
@@ -49,8 +55,8 @@ def _build(folder):
   return folder / 'data', hierarchy
 
 
-def test_map_at_100_of_the_true_labels_is_one(tmp_path):
-  data, hierarchy = _build(tmp_path)
+def test_map_at_100_of_the_true_labels_is_one(built):
+  data, hierarchy = built
   metric = metrics_lib.MeanAveragePrecisionAtK(
     hierarchy.num_classes, 100, hierarchy.weights
   )
@@ -62,8 +68,8 @@ def test_map_at_100_of_the_true_labels_is_one(tmp_path):
   assert metric.result() == 1
 
 
-def test_one_step_of_the_papers_resnet50_at_11166_labels(tmp_path):
-  data, hierarchy = _build(tmp_path)
+def test_one_step_of_the_papers_resnet50_at_11166_labels(built, tmp_path):
+  data, hierarchy = built
   examples = [
     records.decode_example(r) for r in records.iterate_records(data, 'train')
   ]

@@ -34,6 +34,23 @@ def trained(data, tmp_path_factory):
   return folder
 
 
+@pytest.fixture(scope='module')
+def run(data, tmp_path_factory):
+  """Folder of a run with an evaluation, not to be changed; its stderr."""
+  folder = tmp_path_factory.mktemp('run')
+  done = tiny.call(
+    'train',
+    **tiny.train_options(
+      data,
+      folder,
+      mode='train_and_eval',
+      override='trainer.sample_pictures=4',
+    ),
+  )
+  assert done.returncode == 0, done.stderr
+  return folder, done.stderr
+
+
 def _options(data, model_dir, steps=8, override='', mode='train', **flags):
   config = config_lib.resolve(
     experiments.mini_jft(),
@@ -72,31 +89,20 @@ def _lines(path):
   return [json.loads(x) for x in path.read_text().splitlines()]
 
 
-def test_run_leaves_the_files_of_the_contract(data, tmp_path):
-  done = tiny.process(
-    'train',
-    **tiny.train_options(
-      data,
-      tmp_path,
-      mode='train_and_eval',
-      override='trainer.sample_pictures=4',
-    ),
-  )
-  assert done.returncode == 0, done.stderr
+def test_run_leaves_the_files_of_the_contract(run):
+  folder, errors = run
   for name in ('params.yaml', 'run.json', 'checkpoint', 'ckpt-8.index'):
-    assert (tmp_path / name).exists(), name
-  (line,) = _lines(tmp_path / 'metrics.jsonl')
+    assert (folder / name).exists(), name
+  (line,) = _lines(folder / 'metrics.jsonl')
   assert (line['step'], line['examples_seen']) == (8, 64)
   assert line['split'] == 'validation'
   assert set(line['metrics']) == {'mAP@100', 'top1', 'top5', 'loss'}
-  assert 'step 8/8' in done.stderr
+  assert 'step 8/8' in errors
   for word in ('loss', 'lr', 'images/s', 'data wait', 'ETA'):
-    assert word in done.stderr
-  tags = {f: _event_tags(tmp_path / f) for f in ('train', 'validation')}
+    assert word in errors
+  tags = {f: _event_tags(folder / f) for f in ('train', 'validation')}
   assert {'inputs', 'learning_rate', 'training_loss'} <= tags['train']
   assert {'predictions', 'mAP@100'} <= tags['validation']
-  run = json.loads((tmp_path / 'run.json').read_text())
-  assert '--experiment=mini_jft' in run['command']
 
 
 def _event_tags(folder):
@@ -141,6 +147,8 @@ def test_interrupted_run_equals_a_straight_one_bit_for_bit(data, tmp_path):
   assert 4 < step < steps
   last = errors.strip().splitlines()[-1]
   assert last.startswith(f'Stopped by SIGTERM at step {step}; saved {saved}')
+  written = json.loads((broken / 'run.json').read_text())
+  assert '--experiment=mini_jft' in written['command']
   again = tiny.call('train', **words)
   assert again.returncode == 0, again.stderr
   assert f'Resuming from {saved}' in again.stdout
@@ -163,7 +171,7 @@ def test_signal_during_an_evaluation_saves_too(data, tmp_path, monkeypatch):
       tmp_path,
       steps=12,
       mode='train_and_eval',
-      override=('trainer.validation_interval=8'),
+      override='trainer.validation_interval=8,task.freeze=conv5',
     )
   assert tf.train.latest_checkpoint(str(tmp_path)).endswith('ckpt-8')
   assert not (tmp_path / 'metrics.jsonl').exists()
@@ -201,12 +209,14 @@ def test_resume_never_and_must(data, tmp_path):
   assert not list(tmp_path.glob('ckpt*'))
 
 
-def test_evaluation_repeats_the_number_of_training(data, tmp_path):
-  trained = _train(data, tmp_path, steps=2, mode='train_and_eval')
+def test_evaluation_repeats_the_number_of_training(data, run, tmp_path):
+  folder = shutil.copytree(run[0], tmp_path / 'copied')
+  (line,) = _lines(folder / 'metrics.jsonl')
+  trained = line['metrics']['mAP@100']
   for mode in ('eval', 'continuous_eval'):  # which ends with the training
-    evaluated = _train(data, tmp_path, steps=2, mode=mode)
-    assert evaluated['mAP@100'] == pytest.approx(trained['mAP@100'], abs=1e-6)
-  assert len(_lines(tmp_path / 'metrics.jsonl')) == 3
+    evaluated = _train(data, folder, mode=mode)
+    assert evaluated['mAP@100'] == pytest.approx(trained, abs=1e-6)
+  assert len(_lines(folder / 'metrics.jsonl')) == 3
 
 
 def test_evaluation_without_checkpoint_is_refused(data, tmp_path):
@@ -220,7 +230,7 @@ def test_loss_that_is_not_finite_stops_with_step_and_records(data, tmp_path):
       data,
       tmp_path,
       override=(
-        'trainer.optimizer_config.learning_rate.cosine.'
+        'task.freeze=conv5,trainer.optimizer_config.learning_rate.cosine.'
         'initial_learning_rate=1e30'
       ),
     )

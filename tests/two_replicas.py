@@ -2,7 +2,8 @@
 
 python -m tests.two_replicas MODULE STEPS,STEPS --FLAG=VALUE ...
 
-Each number is one run with that --train_steps, all in one process.
+Each number is one run with that --train_steps, all in one process; those before
+the last one do not evaluate.
 """
 
 import os
@@ -24,8 +25,9 @@ def main():
   )
   optimize_graphs(False)
   module, runs, *words = sys.argv[1:]
-  for steps in runs.split(','):
-    done = binaries.call(module, *words, train_steps=steps)
+  *first, last = ([f'--train_steps={steps}'] for steps in runs.split(','))
+  for more in [*([*steps, '--mode=train'] for steps in first), last]:
+    done = binaries.call(module, *words, *more)
     print(done.stdout, end='')
     print(done.stderr, end='', file=sys.stderr)
     if done.returncode:

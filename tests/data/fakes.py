@@ -1,6 +1,6 @@
 """A source made of lists, and helpers to look at what was built."""
 
-from official_repro.data import records, sources
+from official_repro.data import engine, records, sources
 from official_repro.data.hierarchy import Hierarchy
 
 FRUIT = Hierarchy(
@@ -43,6 +43,17 @@ def _read(item):
   label_ids, confidence = what if isinstance(what, tuple) else (what, None)
   return records.Example(
     b'image', 2, 3, item.source_id, list(label_ids), confidence=confidence
+  )
+
+
+def start_one_worker(monkeypatch):
+  """Has engine.run start one process where it would start several.
+
+  Importing Beam takes each of them seconds.
+  """
+  options_for = engine.pipeline._options
+  monkeypatch.setattr(
+    engine.pipeline, '_options', lambda args, _: options_for(args, 1)
   )
 
 

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from official_repro.data import manifest, pipeline, reading, slices
+from official_repro.data import records as records_lib
 from tests.data import test_parts
 from tests.data import test_pipeline as base
 
@@ -35,12 +36,11 @@ def taken(split, start, count, parts=None, **options):
     **base.GROUPS,
     **options,
   )
-  feature = {'image/source_id': tf.io.FixedLenFeature([], tf.string)}
   rows = []
   for draws, *number, record in records.take(count):
-    name = tf.io.parse_single_example(record, feature)['image/source_id']
+    name = records_lib.decode_example(record.numpy()).source_id
     numbers = [int(n) for n in number]
-    rows.append((name.numpy().decode(), *numbers, *draws.numpy().tolist()))
+    rows.append((name, *numbers, *draws.numpy().tolist()))
   return rows
 
 

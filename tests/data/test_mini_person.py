@@ -1,8 +1,6 @@
 import dataclasses
 import functools
 import pickle
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -14,6 +12,7 @@ from official_repro.data import examples, records
 from official_repro.data.checks import records as record_checks
 from official_repro.data.mini import coco, figure, jft, person, taxonomy
 from official_repro.data.sources.mini_person import MiniPersonSource
+from tests import binaries
 from tests.data.fakes import read
 
 COUNT = 100
@@ -358,15 +357,8 @@ def test_flags(parse):
 def test_a_data_folder_through_the_binary(tmp_path):
   words = ['--source=mini_person', '--num_images=12', '--eval_images=4']
   words += ['--image_size=96', '--seed=5', '--num_shards=2', '--processes=1']
-  done = subprocess.run(
-    [
-      *(sys.executable, '-m', 'official_repro.build_records', *words),
-      f'--output={tmp_path / "out"}',
-    ],
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  words.append(f'--output={tmp_path / "out"}')
+  done = binaries.call('official_repro.build_records', *words)
   assert done.returncode == 0, done.stderr
   dataset = records.Dataset.load(tmp_path / 'out')
   assert dataset.split('validation').records == 4

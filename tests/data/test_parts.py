@@ -4,10 +4,10 @@ import collections
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from official_repro.data import manifest, pipeline
 from official_repro.data import parts as parts_lib
+from official_repro.data import records as records_lib
 from tests.data import test_pipeline as base
 
 N, SHARDS = 13, 4
@@ -35,11 +35,10 @@ def stream(split, parts, count, **options):
   records, _ = pipeline.serialized_records(
     split, batch_size=2, training=True, parts=parts, **options
   )
-  feature = {'image/source_id': tf.io.FixedLenFeature([], tf.string)}
   found = []
   for draws, number, record in records.take(count):
-    name = tf.io.parse_single_example(record, feature)['image/source_id']
-    found.append((name.numpy().decode(), int(number), *draws.numpy().tolist()))
+    name = records_lib.decode_example(record.numpy()).source_id
+    found.append((name, int(number), *draws.numpy().tolist()))
   return found
 
 
@@ -63,9 +62,13 @@ def _folder(split):
   return split.shards[0].path.parent
 
 
-def test_a_start_in_the_middle_goes_on_as_a_straight_run(split):
+@pytest.fixture(scope='module')
+def straight(split):
+  return stream(split, numbered(split, COUNTS), 30, shuffle_group=5)
+
+
+def test_a_start_in_the_middle_goes_on_as_a_straight_run(split, straight):
   parts = numbered(split, COUNTS)
-  straight = stream(split, parts, 30, shuffle_group=5)
   for start in (1, 9, 20):
     later = stream(
       split, parts, 30 - start, shuffle_group=5, start_position=start
@@ -73,18 +76,16 @@ def test_a_start_in_the_middle_goes_on_as_a_straight_run(split):
     assert later == straight[start:]
 
 
-def test_record_ids_name_the_parts(split):
-  parts = numbered(split, COUNTS)
-  found = stream(split, parts, 6, shuffle_group=5)
+def test_record_ids_name_the_parts(split, straight):
   names = pipeline.record_ids(
     str(_folder(split)),
     'train',
     start_position=2,
     count=4,
     shuffle_group=5,
-    parts=parts,
+    parts=numbered(split, COUNTS),
   )
-  assert names == [f'{name}#{number}' for name, number, *_ in found[2:]]
+  assert names == [f'{name}#{number}' for name, number, *_ in straight[2:6]]
 
 
 def test_shards_and_groups_without_parts_are_passed_over(split):

@@ -35,6 +35,13 @@ def run(tmp_path_factory):
   return str(folder)
 
 
+@pytest.fixture(scope='module')
+def trained(run):
+  """The network, and its graph."""
+  loaded = building.load_trained(run)
+  return loaded, inference.graph_function(loaded.model)
+
+
 @pytest.fixture
 def photos(tmp_path):
   folder = tmp_path / 'photos'
@@ -49,7 +56,17 @@ def photos(tmp_path):
 
 def test_writes_masks_overlays_and_json(run, photos, tmp_path):
   output = tmp_path / 'out'
-  predict.predict(run, str(photos), str(output))
+  done = tiny.call(
+    'deeplab.predict',
+    model_dir=run,
+    images=photos,
+    output=output,
+    inference='whole',
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'in 2 pictures, skipped 1 that cannot be read' in done.stdout
+  assert 'Unreadable: ' in done.stderr
+  assert 'broken.jpg' in done.stderr
   result = json.loads((output / 'predictions.json').read_text())
   assert result['classes'] == ['background', *folders.NAMES]
   (bad,) = result['unreadable']
@@ -80,12 +97,16 @@ def test_writes_masks_overlays_and_json(run, photos, tmp_path):
       np.testing.assert_array_equal(np.asarray(drawn), expected)
 
 
-def test_inference_and_window_can_be_chosen(run, photos, tmp_path):
+def test_inference_and_window_can_be_chosen(
+  run, trained, photos, tmp_path, monkeypatch
+):
   picture = str(photos / 'a.png')
-  trained = building.load_trained(run)
-  assert trained.window == tiny.SIDE
+  loaded, function = trained
+  assert loaded.window == tiny.SIDE
   _, pixels = picture_files.read_image(picture)
-  function = inference.graph_function(trained.model)
+  # Not loaded and traced once more for each.
+  monkeypatch.setattr(building, 'load_trained', lambda _: loaded)
+  monkeypatch.setattr(inference, 'graph_function', lambda _: function)
   for mode, window, overlap in (
     ('whole', None, None),
     ('sliding', None, None),
@@ -102,7 +123,7 @@ def test_inference_and_window_can_be_chosen(run, photos, tmp_path):
     predict.predict(run, picture, str(tmp_path / 'no'), window=40)
 
 
-def test_saved_model_gives_the_same(run, tmp_path):
+def test_saved_model_gives_the_same(run, trained, tmp_path):
   export.export(run, str(tmp_path / 'saved'))
   serve = tf.saved_model.load(str(tmp_path / 'saved')).signatures[
     'serving_default'
@@ -110,7 +131,7 @@ def test_saved_model_gives_the_same(run, tmp_path):
   pixels = np.stack([folders.picture(20, 70, seed) for seed in range(2)])
   found = serve(tf.constant(pixels))
   assert set(found) == {'labels', 'probabilities'}
-  function = inference.graph_function(building.load_trained(run).model)
+  _, function = trained
   for i, picture in enumerate(pixels):
     expected = inference.whole(function, picture, tiny.SIDE)
     np.testing.assert_allclose(found['probabilities'][i], expected, atol=1e-5)
@@ -129,20 +150,6 @@ def test_wrong_folders_are_told(run, photos, tmp_path):
     predict.predict(run, str(photos / '*.xyz'), str(tmp_path / 'out'))
   with pytest.raises(ValueError, match='None of the 1 files'):
     predict.predict(run, str(photos / 'broken.jpg'), str(tmp_path / 'out'))
-
-
-def test_binary_tells_what_it_wrote(run, photos, tmp_path):
-  done = tiny.process(
-    'deeplab.predict',
-    model_dir=run,
-    images=photos,
-    output=tmp_path / 'out',
-    inference='whole',
-  )
-  assert done.returncode == 0, done.stderr
-  assert 'in 2 pictures, skipped 1 that cannot be read' in done.stdout
-  assert 'Unreadable: ' in done.stderr
-  assert 'broken.jpg' in done.stderr
 
 
 def test_file_names_leave_room_for_those_beside():

@@ -27,6 +27,12 @@ def first_batch(task):
   return next(iter(task.build_inputs(task.task_config.train_data)))
 
 
+@pytest.fixture(scope='module')
+def batch(folder):
+  """The first batch of any task that learns from two pictures a step."""
+  return first_batch(tiny.make(folder))
+
+
 def test_number_of_classes_is_the_datas_and_the_background(folder):
   assert resolve(folder).task.model.num_classes == 4
   assert resolve(folder, 'task.model.num_classes=4').task.model.num_classes == 4
@@ -67,14 +73,13 @@ def test_record_ids_are_those_of_the_batch(folder):
 
 
 @pytest.mark.parametrize('full_size', [False, True])
-def test_loss_of_a_step_is_that_of_pixels_and_weights(folder, full_size):
+def test_loss_of_a_step_is_that_of_pixels_and_weights(folder, batch, full_size):
   task = tiny.make(
     folder,
     override=f'task.weight_decay=0.5,task.full_size_loss={full_size}'.lower(),
   )
   tf.keras.utils.set_random_seed(1)
   model = task.build_model()
-  batch = first_batch(task)
   own = losses.segmentation_loss(
     logits=model(images_lib.normalize(batch['image']), training=True),
     labels=batch['mask'],
@@ -90,7 +95,7 @@ def test_loss_of_a_step_is_that_of_pixels_and_weights(folder, full_size):
   assert float(metrics[0].result()) == pytest.approx(float(own), rel=1e-5)
 
 
-def test_x10_head_moves_ten_and_twenty_times_as_far(folder):
+def test_x10_head_moves_ten_and_twenty_times_as_far(folder, batch):
   def step(preset):
     task = tiny.make(
       folder, preset=preset, override='task.weight_decay=0.5,task.freeze=none'
@@ -102,7 +107,6 @@ def test_x10_head_moves_ten_and_twenty_times_as_far(folder):
     for bias in model.head.biases:
       bias.assign(tf.random.normal(bias.shape))
     before = {v.name: v.numpy() for v in model.trainable_variables}
-    batch = {k: v[:2] for k, v in first_batch(task).items()}
     task.train_step(batch, model, optimizer)
     return {
       v.name: v.numpy() - before[v.name] for v in model.trainable_variables

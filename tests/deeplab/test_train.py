@@ -1,6 +1,7 @@
 """Whole runs on a tiny network: files, resume, frozen parts, checkpoints."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -21,6 +22,25 @@ def classifier(tmp_path_factory):
   return tiny.save_classifier(tmp_path_factory.mktemp('classifier'))
 
 
+@pytest.fixture(scope='module')
+def run(data, classifier, tmp_path_factory):
+  """Folder of a run of four steps with a x10 head, and what it printed."""
+  folder = tmp_path_factory.mktemp('run')
+  done = tiny.call(
+    'deeplab.train',
+    **tiny.train_options(
+      data,
+      folder,
+      experiment='voc2012_resnet101_x10head',
+      override='trainer.sample_pictures=2,trainer.checkpoint_interval=2',
+      init_checkpoint=classifier,
+    ),
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'Warning: batch norm' not in done.stderr
+  return folder, done.stdout
+
+
 def tensors(prefix):
   reader = tf.train.load_checkpoint(str(prefix))
   return {
@@ -38,53 +58,41 @@ def tags(folder):
   return found
 
 
-def test_run_leaves_the_files_of_the_contract(data, classifier, tmp_path):
-  done = tiny.process(
-    'deeplab.train',
-    **tiny.train_options(
-      data,
-      tmp_path,
-      override='trainer.sample_pictures=2',
-      init_checkpoint=classifier,
-    ),
-  )
-  assert done.returncode == 0, done.stderr
-  assert 'Loaded 85 variables' in done.stdout
-  assert '8 missing in the checkpoint' in done.stdout
-  assert 'head/rate_06/kernel' in done.stdout
-  assert 'Warning: batch norm' not in done.stderr
+def test_run_leaves_the_files_of_the_contract(run):
+  folder, out = run
+  assert 'Loaded 85 variables' in out
+  assert '8 missing in the checkpoint' in out
+  assert 'head/rate_06/kernel' in out
   for name in ('params.yaml', 'run.json', 'labels.tsv', 'ckpt-4.index'):
-    assert (tmp_path / name).exists(), name
+    assert (folder / name).exists(), name
   (line,) = (
-    json.loads(x) for x in (tmp_path / 'metrics.jsonl').read_text().splitlines()
+    json.loads(x) for x in (folder / 'metrics.jsonl').read_text().splitlines()
   )
   assert (line['step'], line['examples_seen']) == (4, 8)
   assert set(line['metrics']) == {'mIoU', 'pixel_accuracy'}
   assert 0 <= line['metrics']['mIoU'] <= 1
-  table = (tmp_path / 'classes-validation.txt').read_text()
+  table = (folder / 'classes-validation.txt').read_text()
   assert 'background' in table
   assert 'bird' in table
   assert {'inputs', 'segmentation_loss', 'learning_rate'} <= tags(
-    tmp_path / 'train'
+    folder / 'train'
   )
-  assert {'predictions', 'mIoU'} <= tags(tmp_path / 'validation')
+  assert {'predictions', 'mIoU'} <= tags(folder / 'validation')
 
 
 def test_resumed_run_with_x10_head_equals_a_straight_one_bit_for_bit(
-  data, classifier, tmp_path
+  data, run, tmp_path
 ):
-  options = {
-    'preset': 'voc2012_resnet101_x10head',
-    'task.init_checkpoint': classifier,
-  }
-  tiny.train(data, tmp_path / 'straight', steps=4, **options)
-  tiny.train(data, tmp_path / 'broken', steps=2, **options)
-  tiny.train(data, tmp_path / 'broken', steps=4, **options)
-  a, b = (tensors(tmp_path / run / 'ckpt-4') for run in ('straight', 'broken'))
+  straight, _ = run
+  for path in straight.glob('ckpt-2.*'):
+    shutil.copy(path, tmp_path)
+  (tmp_path / 'checkpoint').write_text('model_checkpoint_path: "ckpt-2"')
+  tiny.train(data, tmp_path, steps=4, preset='voc2012_resnet101_x10head')
+  a, b = (tensors(folder / 'ckpt-4') for folder in (straight, tmp_path))
   assert set(a) == set(b)
   for key, value in a.items():
     np.testing.assert_array_equal(value, b[key], err_msg=key)
-  before = tensors(tmp_path / 'broken' / 'ckpt-2')
+  before = tensors(tmp_path / 'ckpt-2')
   # The steps did something, and so did the momentum that was saved.
   assert any(np.any(before[k] != a[k]) for k in a if 'SLOT' not in k)
   momentum = [k for k in before if 'SLOT' in k and 'head' in k]

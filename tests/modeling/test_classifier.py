@@ -41,7 +41,7 @@ def test_a_step_lowers_the_loss_and_the_frozen_part_stays():
   optimizer = tf.keras.optimizers.legacy.SGD(0.1)
   x, target = images(), tf.one_hot([1, 4], 7)
 
-  @tf.function
+  @tf.function(autograph=False)
   def step():
     with tf.GradientTape() as tape:
       logits = model(x, training=True)['logits']
@@ -97,6 +97,7 @@ def test_saved_model(tmp_path):
   module.serve = tf.function(
     lambda x: model(x, training=False)['logits'],
     input_signature=[tf.TensorSpec([None, None, None, 3])],
+    autograph=False,
   )
   tf.saved_model.save(module, str(tmp_path))
   loaded = tf.saved_model.load(str(tmp_path))

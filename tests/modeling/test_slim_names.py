@@ -79,7 +79,7 @@ def slim_checkpoint(tmp_path_factory):
   tensors = {'global_step': np.int64(7)}
   for v in resnet.ResNet(50).variables:
     name = slim_names.to_slim(v.name[:-2], 50)
-    tensors[name] = rng.normal(size=v.shape).astype(np.float32)
+    tensors[name] = rng.standard_normal(v.shape, np.float32)
   tensors['resnet_v1_50/logits/weights'] = rng.normal(
     size=(1, 1, 2048, 5)
   ).astype(np.float32)

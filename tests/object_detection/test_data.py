@@ -1,6 +1,7 @@
 """Batches of pictures with objects: what is read, resized, flipped, padded."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -61,6 +62,18 @@ def by_id(folder, **options):
   }
 
 
+@pytest.fixture(scope='module')
+def rows(folder):
+  """The evaluation of IMAGES."""
+  return by_id(folder)
+
+
+@pytest.fixture(scope='module')
+def trained(folder):
+  """32 pictures of a training with crowds: eight epochs."""
+  return batches(folder, 32, crowds=True)
+
+
 @pytest.mark.parametrize(
   'size, sides, expected',
   [
@@ -78,8 +91,7 @@ def test_size_keeps_the_aspect(size, sides, expected):
   assert tuple(found.numpy()) == expected
 
 
-def test_pictures_and_boxes_are_resized_together(folder):
-  rows = by_id(folder)
+def test_pictures_and_boxes_are_resized_together(rows):
   assert set(rows) == {'a', 'nothing', 'b', 'tall'}
   a = rows['a']
   assert a['image'].shape == (20, 30, 3)
@@ -95,37 +107,39 @@ def test_pictures_and_boxes_are_resized_together(folder):
   assert rows['tall']['image'].shape == (40, 20, 3)
 
 
-def test_picture_without_objects_is_a_row_like_others(folder):
-  row = by_id(folder)['nothing']
+def test_picture_without_objects_is_a_row_like_others(rows):
+  row = rows['nothing']
   assert not row['valid'].any()
   assert not row['classes'].any()
 
 
-def test_crowds_are_kept_for_evaluation_and_left_out_of_training(folder):
-  row = by_id(folder)['b']
+def test_crowds_are_kept_for_evaluation_and_left_out_of_training(
+  folder, rows, trained
+):
+  row = rows['b']
   np.testing.assert_array_equal(row['classes'], [1, 3, 0, 0])
   np.testing.assert_array_equal(row['is_crowd'], [True, False, False, False])
-  for crowds, expected in ((False, {0, 1}), (True, {0, 1, 2})):
-    rows = batches(folder, 4, crowds=crowds)
-    assert {int(r['valid'].sum()) for r in rows} == expected
-    classes = sorted(c for r in rows for c in r['classes'][0] if c)
-    assert classes == ([1, 2, 3, 3] if crowds else [2, 3, 3])
+  for epoch, counts, expected in (
+    (batches(folder, 4), {0, 1}, [2, 3, 3]),
+    (trained[:4], {0, 1, 2}, [1, 2, 3, 3]),
+  ):
+    assert {int(r['valid'].sum()) for r in epoch} == counts
+    assert sorted(c for r in epoch for c in r['classes'][0] if c) == expected
 
 
-def test_flip_mirrors_picture_and_boxes(folder):
-  plain = by_id(folder)
+def test_flip_mirrors_picture_and_boxes(rows, trained):
   flipped = 0
-  for batch in batches(folder, 32, crowds=True):
+  for batch in trained:
     row = {k: v[0] for k, v in batch.items()}
     same = [
-      p for p in plain.values() if np.array_equal(p['image'], row['image'])
+      p for p in rows.values() if np.array_equal(p['image'], row['image'])
     ]
     if same:
       np.testing.assert_array_equal(same[0]['boxes'], row['boxes'])
       continue
     mirrored = row['image'][:, ::-1]
     (origin,) = (
-      p for p in plain.values() if np.array_equal(p['image'], mirrored)
+      p for p in rows.values() if np.array_equal(p['image'], mirrored)
     )
     flipped += 1
     width = mirrored.shape[1]
@@ -137,15 +151,13 @@ def test_flip_mirrors_picture_and_boxes(folder):
 
 def test_any_position_continues_the_same_stream(folder):
   whole = batches(folder, 6, batch_size=2, pad_multiple=0)
-  for start in (2, 6):
-    rest = batches(
-      folder, 2, batch_size=2, pad_multiple=0, start_position=2 * start
-    )
-    # Bit for bit: pictures, flips, seeds of the sampling.
-    for a, b in zip(rest, whole[start:]):
-      assert set(a) == set(b)
-      for key, value in a.items():
-        np.testing.assert_array_equal(value, b[key])
+  # From the middle of the second epoch into the third.
+  rest = batches(folder, 3, batch_size=2, pad_multiple=0, start_position=6)
+  # Bit for bit: pictures, flips, seeds of the sampling.
+  for a, b in zip(rest, whole[3:], strict=True):
+    assert set(a) == set(b)
+    for key, value in a.items():
+      np.testing.assert_array_equal(value, b[key])
   seeds = np.concatenate([b['seed'] for b in whole])
   assert len({tuple(s) for s in seeds}) == len(seeds)
   other = batches(folder, 6, batch_size=2, pad_multiple=0, seed=1)
@@ -182,25 +194,50 @@ def test_box_of_zero_area_is_left_out(tmp_path):
   np.testing.assert_array_equal(by_id(folder)['x']['classes'], [2, 0, 0, 0])
 
 
+# Of each one thing is wrong.
+WRONG = {
+  'outside': tiny.example('outside', [(0.2, 0.2, 0.5, 1.2)], [1]),
+  'nan': tiny.example('nan', [(0.2, 0.2, np.nan, 0.9)], [1]),
+  'turned': tiny.example('turned', [(0.6, 0.2, 0.5, 0.9)], [1]),
+  'unknown': tiny.example('unknown', [BOX], [4]),
+  'crowded': tiny.example('crowded', [BOX] * 5, [1] * 5),
+}
+
+
+@pytest.fixture(scope='module')
+def errors(tmp_path_factory):
+  """What an epoch of WRONG says, for either split."""
+  wrong = list(WRONG.values())
+  folder = tiny.write(
+    tmp_path_factory.mktemp('wrong'), train=wrong, validation=wrong
+  )
+  return {s: messages(make(folder, split=s)) for s in ('train', 'validation')}
+
+
+def messages(dataset):
+  """An error ends its own batch only."""
+  found, batches = [], iter(dataset)
+  for _ in WRONG:
+    with pytest.raises(tf.errors.InvalidArgumentError) as e:
+      next(batches)
+    found.append(str(e.value))
+  return found
+
+
 @pytest.mark.parametrize(
-  'boxes, labels, message',
+  'name, message',
   [
-    ([(0.2, 0.2, 0.5, 1.2)], [1], 'outside the picture'),
-    ([(0.2, 0.2, np.nan, 0.9)], [1], 'outside the picture'),
-    ([(0.6, 0.2, 0.5, 0.9)], [1], 'far edge before its near one'),
-    ([BOX], [4], r'Box label outside 1\.\.3'),
-    ([BOX] * 5, [1] * 5, r'More than max_boxes=4 objects'),
+    ('outside', 'outside the picture'),
+    ('nan', 'outside the picture'),
+    ('turned', 'far edge before its near one'),
+    ('unknown', r'Box label outside 1\.\.3'),
+    ('crowded', r'More than max_boxes=4 objects'),
   ],
 )
-def test_wrong_record_is_an_error_that_names_it(
-  tmp_path, boxes, labels, message
-):
-  row = tiny.example('the-odd-one', boxes, labels)
-  folder = tiny.write(tmp_path, train=[row], validation=[row])
-  for split in ('train', 'validation'):
-    with pytest.raises(tf.errors.InvalidArgumentError, match=message) as e:
-      batches(folder, 1, split=split)
-    assert 'the-odd-one' in str(e.value)
+def test_wrong_record_is_an_error_that_names_it(errors, name, message):
+  for found in errors.values():
+    (own,) = (e for e in found if f'[{name}]' in e)
+    assert re.search(message, own)
 
 
 def test_chosen_classes_are_numbered_anew(folder):

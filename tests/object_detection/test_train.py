@@ -1,6 +1,7 @@
 """Whole runs on a tiny network: files, resume, frozen parts, checkpoints."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -34,11 +35,36 @@ def other_pixels(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def straight(data, other_pixels, tmp_path_factory):
-  """A run of four steps from that classifier, not to be changed."""
-  folder = tmp_path_factory.mktemp('straight') / 'run'
-  train(data, folder, steps=4, **{'task.init_checkpoint': other_pixels})
-  return folder
+def run(data, classifier, tmp_path_factory):
+  """Folder of a run of four steps, not to be changed; what it printed."""
+  folder = tmp_path_factory.mktemp('run')
+  done = tiny.call(
+    'object_detection.train',
+    **tiny.train_options(
+      data,
+      folder,
+      override='trainer.sample_pictures=2,trainer.checkpoint_interval=2',
+      init_checkpoint=classifier,
+    ),
+  )
+  assert done.returncode == 0, done.stderr
+  return folder, done.stdout
+
+
+@pytest.fixture(scope='module')
+def frozen(data, other_pixels, tmp_path_factory):
+  """Folder of a run of another kind, its options, and its metrics."""
+  folder = tmp_path_factory.mktemp('frozen')
+  override = (
+    'task.metric=voc,task.train_data.pad_multiple=16,'
+    'task.train_data.min_side=48,task.validation_data.pad_multiple=16'
+  )
+  words = {
+    'override': override,
+    'task.init_checkpoint': other_pixels,
+    'task.freeze': 'conv4',
+  }
+  return folder, words, train(data, folder, mode='train_and_eval', **words)
 
 
 def options(data, model_dir, steps=2, override='', mode='train', **flags):
@@ -81,31 +107,22 @@ def tags(folder):
   return found
 
 
-def test_run_leaves_the_files_of_the_contract(data, classifier, tmp_path):
-  done = tiny.process(
-    'object_detection.train',
-    **tiny.train_options(
-      data,
-      tmp_path,
-      override='trainer.sample_pictures=2',
-      init_checkpoint=classifier,
-    ),
-  )
-  assert done.returncode == 0, done.stderr
+def test_run_leaves_the_files_of_the_contract(run):
+  folder, out = run
   # Both stages come from the one checkpoint; only the new layers lack.
-  assert 'Loaded 85 variables' in done.stdout
-  assert '10 missing in the checkpoint' in done.stdout
-  assert 'rpn/conv/kernel' in done.stdout
+  assert 'Loaded 85 variables' in out
+  assert '10 missing in the checkpoint' in out
+  assert 'rpn/conv/kernel' in out
   for name in ('params.yaml', 'run.json', 'labels.tsv', 'ckpt-4.index'):
-    assert (tmp_path / name).exists(), name
+    assert (folder / name).exists(), name
   (line,) = (
-    json.loads(x) for x in (tmp_path / 'metrics.jsonl').read_text().splitlines()
+    json.loads(x) for x in (folder / 'metrics.jsonl').read_text().splitlines()
   )
   assert (line['step'], line['examples_seen']) == (4, 8)
   assert {'AP', 'AP50', 'AP75', 'AP_small', 'AR1', 'AR100'} <= set(
     line['metrics']
   )
-  results = json.loads((tmp_path / 'detections-validation.json').read_text())
+  results = json.loads((folder / 'detections-validation.json').read_text())
   assert results
   for entry in results:
     assert set(entry) == {'image_id', 'category_id', 'bbox', 'score'}
@@ -114,17 +131,20 @@ def test_run_leaves_the_files_of_the_contract(data, classifier, tmp_path):
     # Original pixels: the pictures have 51 to 64 on the longer side.
     assert min(x, y, width, height) >= 0
     assert max(x + width, y + height) <= 64.01
-  table = (tmp_path / 'classes-validation.txt').read_text()
+  table = (folder / 'classes-validation.txt').read_text()
   assert 'person' in table
   assert 'AP50' in table
-  assert {'inputs', *task.LOSSES, 'learning_rate'} <= tags(tmp_path / 'train')
-  assert {'predictions', 'AP50'} <= tags(tmp_path / 'validation')
+  assert {'inputs', *task.LOSSES, 'learning_rate'} <= tags(folder / 'train')
+  assert {'predictions', 'AP50'} <= tags(folder / 'validation')
 
 
 def test_resumed_run_equals_a_straight_one_bit_for_bit(
-  data, other_pixels, straight, tmp_path
+  data, classifier, run, tmp_path
 ):
-  train(data, tmp_path, steps=2, **{'task.init_checkpoint': other_pixels})
+  straight, _ = run
+  for path in straight.glob('ckpt-2.*'):
+    shutil.copy(path, tmp_path)
+  (tmp_path / 'checkpoint').write_text('model_checkpoint_path: "ckpt-2"')
   # Going on needs the first checkpoint no more.
   gone = {'task.init_checkpoint': str(tmp_path / 'gone')}
   train(data, tmp_path, steps=4, **gone)
@@ -135,7 +155,7 @@ def test_resumed_run_equals_a_straight_one_bit_for_bit(
   # And the steps did something: all stages have moved, no statistics have.
   before = tensors(tmp_path / 'ckpt-2')
   assert any(np.any(before[k] != a[k]) for k in a if 'SLOT' not in k)
-  changed = moved(other_pixels, straight)
+  changed = moved(classifier, straight)
   assert {name.split('/')[0] for name in changed} == {
     f'conv{i}' for i in range(1, 6)
   }
@@ -147,10 +167,8 @@ def moved(before, after):
   return {n for n in before if n in after and np.any(before[n] != after[n])}
 
 
-def test_frozen_variant_moves_nothing_below_conv5(data, classifier, tmp_path):
-  init = {'task.init_checkpoint': classifier, 'task.freeze': 'conv4'}
-  train(data, tmp_path, steps=1, **init)
-  changed = moved(classifier, tmp_path)
+def test_frozen_variant_moves_nothing_below_conv5(other_pixels, frozen):
+  changed = moved(other_pixels, frozen[0])
   assert changed
   assert all(name.startswith('conv5/') for name in changed)
   assert not any('moving' in name for name in changed)
@@ -169,30 +187,33 @@ def test_frozen_variant_moves_nothing_below_conv5(data, classifier, tmp_path):
 def test_checkpoint_of_another_network_is_refused(
   data, tmp_path, metadata, message
 ):
-  path = tiny.save_classifier(tmp_path / 'other', **metadata)
+  path = tiny.save_classifier(tmp_path, **metadata)
   with pytest.raises(ValueError, match='was trained with') as e:
-    train(data, tmp_path / 'run', **{'task.init_checkpoint': path})
+    initialized(data, **{'task.init_checkpoint': path})
   assert message in str(e.value)
 
 
-def test_preprocessing_of_the_checkpoint_is_taken_over(straight):
+def initialized(data, **flags):
+  """The model of a run before its first step."""
+  config = task.DetectionTask.resolve(options(data, 'none', **flags).config)
+  detection = task.DetectionTask(config.task)
+  model = detection.build_model()
+  detection.initialize(model)
+  return model
+
+
+def test_preprocessing_of_the_checkpoint_is_taken_over(frozen):
   saved = checkpoints.read_metadata(
-    checkpoints.open_reader(checkpoints.find(str(straight)))
+    checkpoints.open_reader(checkpoints.find(str(frozen[0])))
   )
   assert saved['pixel_range'] == PIXELS
 
 
-def test_voc_metric_and_batches_of_unequal_sizes(data, tmp_path):
-  override = (
-    'task.metric=voc,task.train_data.pad_multiple=16,'
-    'task.train_data.min_side=48,task.validation_data.pad_multiple=16'
-  )
-  found = train(
-    data, tmp_path, steps=2, override=override, mode='train_and_eval'
-  )
+def test_voc_metric_and_batches_of_unequal_sizes(data, frozen):
+  folder, words, found = frozen
   assert set(found) == {'mAP', 'mAP_11_point'}
-  assert (tmp_path / 'detections-validation.json').exists()
-  again = train(data, tmp_path, override=override, mode='eval')
+  assert (folder / 'detections-validation.json').exists()
+  again = train(data, folder, mode='eval', **words)
   assert again == pytest.approx(found, abs=1e-6)
 
 
@@ -206,19 +227,13 @@ def test_voc_metric_and_batches_of_unequal_sizes(data, tmp_path):
     ),
   ],
 )
-def test_detector_goes_on_from_a_detector(
-  data, straight, capsys, override, words
-):
-  init = {'task.init_checkpoint': str(straight)}
-  wanted = options(data, 'none', override=override, **init)
-  config = task.DetectionTask.resolve(wanted.config)
-  detection = task.DetectionTask(config.task)
-  model = detection.build_model()
-  detection.initialize(model)
+def test_detector_goes_on_from_a_detector(data, run, capsys, override, words):
+  init = {'task.init_checkpoint': str(run[0])}
+  model = initialized(data, override=override, **init)
   out = capsys.readouterr().out
   for word in words:
     assert word in out
-  trained = weights(straight)
+  trained = weights(run[0])
   for variable in model.variables:
     own = np.array_equal(variable, trained[variable.name[:-2]])
     new = bool(override) and variable.name.startswith(('rpn/', 'head/'))
@@ -226,7 +241,9 @@ def test_detector_goes_on_from_a_detector(
 
 
 def test_two_replicas_train(data, tmp_path):
-  words = tiny.train_options(data, tmp_path, strategy='mirrored')
+  words = tiny.train_options(
+    data, tmp_path, override='task.freeze=conv4', strategy='mirrored'
+  )
   del words['train_steps']
   done = binaries.process(
     'tests.two_replicas', 'object_detection.train', '2', **words

@@ -7,6 +7,8 @@ stage before in the first unit, whose stride was taken away. So no placement is
 theirs from one end to the other: the halves are compared, and both together.
 """
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -70,14 +72,21 @@ def weights(theirs):
   return out
 
 
-def ours(placement, weights):
-  model = resnet.ResNet(
-    DEPTH, output_stride=8, stride_placement=placement, freeze_batch_norm=True
-  )
-  assert {v.name for v in model.variables} == set(weights)
-  for variable in model.variables:
-    variable.assign(weights[variable.name])
-  return model
+@pytest.fixture(scope='module')
+def ours(weights):
+  """Placement -> our network, made once."""
+
+  @functools.cache
+  def make(placement):
+    model = resnet.ResNet(
+      DEPTH, output_stride=8, stride_placement=placement, freeze_batch_norm=True
+    )
+    assert {v.name for v in model.variables} == set(weights)
+    for variable in model.variables:
+      variable.assign(weights[variable.name])
+    return model
+
+  return make
 
 
 @pytest.fixture(scope='module')
@@ -102,26 +111,24 @@ def close(found, expected):
   np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * scale)
 
 
-def test_conv1_to_conv3_are_v15(endpoints, weights):
+def test_conv1_to_conv3_are_v15(endpoints, ours):
   images, conv3, _ = endpoints
-  close(ours('v1.5', weights)(images)['conv3'], conv3)
+  close(ours('v1.5')(images)['conv3'], conv3)
 
 
 @pytest.mark.parametrize('placement', ['slim', 'v1'])
-def test_conv4_and_conv5_are_those_of_slim_and_v1(
-  placement, endpoints, weights
-):
+def test_conv4_and_conv5_are_those_of_slim_and_v1(placement, endpoints, ours):
   _, conv3, conv5 = endpoints
-  model = ours(placement, weights)
+  model = ours(placement)
   assert conv3.shape[1:3] == (9, 9)
   close(model.conv5(model.conv4(conv3)), conv5)
 
 
-def test_both_halves_together(endpoints, weights):
+def test_both_halves_together(endpoints, ours):
   images, _, conv5 = endpoints
-  first, second = ours('v1.5', weights), ours('slim', weights)
-  found = second.conv5(second.conv4(first(images)['conv3']))
+  first, second = ours('v1.5')(images), ours('slim')
+  found = second.conv5(second.conv4(first['conv3']))
   close(found, conv5)
   # And a placement of its own is another function.
-  other = np.abs(first(images)['conv5'] - conv5).max()
+  other = np.abs(first['conv5'] - conv5).max()
   assert other > 0.05 * np.abs(conv5).max()

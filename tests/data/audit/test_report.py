@@ -315,7 +315,7 @@ def test_the_binary(tmp_path):
   data, out = tmp_path / 'data', tmp_path / 'out'
   write_folder(data, SPLITS, image=picture())
   words = f'--data_dir={data}', f'--output={out}', '--clean_split=clean'
-  done = binaries.process(REPORT, '--processes=1', *words)
+  done = run(*words)
   assert done.returncode == 0, done.stderr
   assert f'Report: {out / "report.html"}' in done.stdout
   assert sorted(p.name for p in out.iterdir()) == ['report.html', 'report.json']

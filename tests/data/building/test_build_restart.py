@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -18,7 +19,7 @@ from tests import binaries
 from tests.data.fakes import FakeSource, good, names, read
 
 BUILD_RECORDS = 'official_repro.build_records'
-MINI = ['--source=mini_jft', '--num_images=2000', '--eval_images=0']
+MINI = ['--source=mini_jft', '--num_images=1000', '--eval_images=0']
 MINI += ['--image_size=32', '--num_shards=24']
 
 
@@ -102,14 +103,23 @@ def test_two_builds_at_once(tmp_path):
     assert staging.FOLDER in names(tmp_path)
 
 
-@pytest.mark.parametrize('cut', (0, 1, 4, 5))
-@pytest.mark.parametrize('overwrite', [False, True])
+@pytest.fixture(scope='module')
+def old(tmp_path_factory):
+  """A data folder whose first shard has the name of the new one's."""
+  folder = tmp_path_factory.mktemp('old')
+  build.build(FakeSource(train=[good(3)]), folder, num_shards=1)
+  return folder
+
+
+@pytest.mark.parametrize(
+  ('cut', 'overwrite'),
+  [(0, False), (5, False), (0, True), (1, True), (4, True), (5, True)],
+)
 def test_a_move_that_was_cut_off_is_completed(
-  tmp_path, monkeypatch, cut, overwrite
+  tmp_path, monkeypatch, old, cut, overwrite
 ):
   if overwrite:
-    # Its first shard has the name of the new one's.
-    build.build(FakeSource(train=[good(3)]), tmp_path, num_shards=1)
+    shutil.copytree(old, tmp_path, dirs_exist_ok=True)
   source = FakeSource(train=[good(2), good(1)], test=[good(0)])
   options = {'num_shards': 1, 'overwrite': overwrite, 'processes': 1}
   moves, replace = [], os.replace
@@ -163,25 +173,22 @@ def test_disk_full(tmp_path, monkeypatch):
 
 def test_a_file_that_cannot_grow_through_the_binary(tmp_path):
   output = tmp_path / 'out'
-
-  def limit():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
   for processes in (1, 2):
-    done = subprocess.run(
-      binaries.command(
+    # Workers inherit the limit of this process.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+      done = binaries.call(
         BUILD_RECORDS,
         '--source=mini_jft',
         f'--output={output}',
-        '--num_images=1000',
+        '--num_images=200',
+        '--eval_images=0',
         '--num_shards=2',
         f'--processes={processes}',
-      ),
-      capture_output=True,
-      text=True,
-      check=False,
-      preexec_fn=limit,
-    )
+      )
+    finally:
+      resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert done.returncode == 1
     assert 'File too large' in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -349,7 +349,7 @@ def test_a_selection_of_other_offsets(folder, subset):
 
 
 def test_the_binary(folder, tmp_path):
-  done = tiny.process('verify', data_dir=folder, processes=2)
+  done = tiny.call('verify', data_dir=folder, processes=2)
   assert (done.returncode, done.stderr) == (0, '')
   assert done.stdout == f'{folder}: 12 records in 3 shards are sound.\n'
   for shard in shards(folder):

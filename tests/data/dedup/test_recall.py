@@ -14,8 +14,8 @@ _KINDS = (*dedup_recall.GOALS, 'crop5')
 
 def pictures_of(name):
   if name == 'mini_jft':
-    return dedup_recall.mini_pictures(1000)
-  return dedup_recall.omniglot_pictures(shared_path(*_ZIP), 1360)
+    return dedup_recall.mini_pictures(600)
+  return dedup_recall.omniglot_pictures(shared_path(*_ZIP), 680)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 import csv
+import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 from benchmarks import dedup_recall
 from official_repro.data import hierarchy, manifest, records
 from official_repro.data.dedup import pipeline, removing, writing
+from tests.data import fakes
 from tests.data.dedup.test_confirm import textured
 from tests.data.dedup.test_hashes import encode
 
@@ -52,10 +55,32 @@ def leaky(copies=('half', 'mirror', 'crop5')):
   return {'train': train, 'validation': evaluation}
 
 
-def test_what_leaked_goes_and_nothing_else(tmp_path):
-  data = write_folder(tmp_path / 'data', leaky())
-  out = tmp_path / 'out'
-  report = removing.remove(data, out, OPTIONS, against=['validation'])
+@dataclasses.dataclass
+class Leaked:
+  """A leaky folder, what was made of it, and the pairs that were drawn."""
+
+  data: pathlib.Path
+  out: pathlib.Path
+  report: removing.Report
+  shown: list
+
+
+@pytest.fixture(scope='module')
+def leaked(tmp_path_factory):
+  folder, shown = tmp_path_factory.mktemp('leaked'), []
+  draw = writing.sheet.pair_sheet
+  data = write_folder(folder / 'data', leaky())
+  with pytest.MonkeyPatch.context() as patch:
+    spy = lambda pairs: shown.extend(pairs) or draw(pairs)
+    patch.setattr(writing.sheet, 'pair_sheet', spy)
+    report = removing.remove(
+      data, folder / 'out', OPTIONS, against=['validation']
+    )
+  return Leaked(data, folder / 'out', report, shown)
+
+
+def test_what_leaked_goes_and_nothing_else(leaked):
+  data, out, report = leaked.data, leaked.out, leaked.report
   own = {f'own{i}' for i in range(6)}
   assert set(ids_in(out)) == own
   assert ids_in(out, 'validation') == ids_in(data, 'validation')
@@ -139,10 +164,17 @@ def within_one_set():
   }
 
 
-def test_within_a_split_the_largest_stays(tmp_path):
-  data = write_folder(tmp_path / 'data', {'train': within_one_set()})
-  out = tmp_path / 'out'
-  removing.remove(data, out, OPTIONS)
+@pytest.fixture(scope='module')
+def within(tmp_path_factory):
+  """What is made of them."""
+  folder = tmp_path_factory.mktemp('within')
+  data = write_folder(folder / 'data', {'train': within_one_set()})
+  removing.remove(data, folder / 'out', OPTIONS)
+  return folder / 'out'
+
+
+def test_within_a_split_the_largest_stays(within):
+  out = within
   kept = set(ids_in(out))
   assert {'own0', 'own1', 'own2', 'a-large'} < kept
   assert len(kept & {'b', 'b-mirror'}) == 1
@@ -152,23 +184,21 @@ def test_within_a_split_the_largest_stays(tmp_path):
 
 
 @pytest.mark.parametrize('num_shards', [1, 3])
-def test_neither_order_nor_sharding_matters(tmp_path, num_shards):
+def test_neither_order_nor_sharding_matters(tmp_path, within, num_shards):
   pictures = within_one_set()
-  first = write_folder(tmp_path / 'first', {'train': pictures})
   names = list(pictures)
   np.random.default_rng(num_shards).shuffle(names)
-  second = write_folder(
-    tmp_path / 'second', {'train': {n: pictures[n] for n in names}}, num_shards
+  data = write_folder(
+    tmp_path / 'data', {'train': {n: pictures[n] for n in names}}, num_shards
   )
-  results = []
-  for folder in (first, second):
-    out = folder / 'out'
-    removing.remove(folder, out, OPTIONS)
-    results.append((set(ids_in(out)), dropped_in(out)))
-  assert results[0] == results[1]
+  out = tmp_path / 'out'
+  removing.remove(data, out, OPTIONS)
+  assert set(ids_in(out)) == set(ids_in(within))
+  assert dropped_in(out) == dropped_in(within)
 
 
-def test_workers_and_subsets_of_subsets(tmp_path):
+def test_workers_and_subsets_of_subsets(tmp_path, monkeypatch):
+  fakes.start_one_worker(monkeypatch)  # for each of the four steps
   data = write_folder(tmp_path / 'data', leaky(('half', 'mirror')))
   out, again = tmp_path / 'out', tmp_path / 'again'
   removing.remove(data, out, OPTIONS, against=['validation'], processes=2)
@@ -215,14 +245,8 @@ def test_nothing_left(tmp_path):
   assert not out.exists()
 
 
-def test_the_least_sure_pair_comes_first(tmp_path, monkeypatch):
-  shown = []
-  draw = writing.sheet.pair_sheet
-  spy = lambda pairs: shown.extend(pairs) or draw(pairs)
-  monkeypatch.setattr(writing.sheet, 'pair_sheet', spy)
-  data = write_folder(tmp_path / 'data', leaky())
-  removing.remove(data, tmp_path / 'out', OPTIONS, against=['validation'])
-  rows = dropped_in(tmp_path / 'out')
+def test_the_least_sure_pair_comes_first(leaked):
+  shown, rows = leaked.shown, dropped_in(leaked.out)
   expected = sorted(rows, key=lambda name: float(rows[name]['score']))
   assert [texts[1] for _, _, texts in shown] == [
     f'dropped: {name}' for name in expected
@@ -234,7 +258,7 @@ def test_the_least_sure_pair_comes_first(tmp_path, monkeypatch):
   by_id = {
     e.source_id: e.encoded
     for e in map(
-      records.decode_example, records.iterate_records(data, 'validation')
+      records.decode_example, records.iterate_records(leaked.data, 'validation')
     )
   }
   assert right == by_id[row['duplicate_of']]
@@ -252,10 +276,9 @@ def test_the_least_sure_pair_comes_first(tmp_path, monkeypatch):
     ({'min_score': 0.0}, {}, 'above 0 and at most 1, got 0'),
   ],
 )
-def test_wrong_use(tmp_path, options, arguments, sentence):
-  data = write_folder(tmp_path / 'data', leaky())
+def test_wrong_use(leaked, tmp_path, options, arguments, sentence):
   with pytest.raises(ValueError, match=sentence):
     removing.remove(
-      data, tmp_path / 'out', pipeline.Options(**options), **arguments
+      leaked.data, tmp_path / 'out', pipeline.Options(**options), **arguments
     )
   assert not (tmp_path / 'out').exists()

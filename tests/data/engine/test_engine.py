@@ -10,6 +10,7 @@ from apache_beam.testing import test_pipeline, util
 
 from official_repro.data import engine
 from official_repro.data.engine import local as beam_local
+from tests.data import fakes
 
 
 def square(i):
@@ -61,9 +62,8 @@ def test_transforms():
     util.assert_that(many, util.equal_to([1, 3, 3, 3]), label='many')
 
 
-@pytest.mark.parametrize('processes', [1, 2])
-def test_values_and_counters(processes):
-  result = engine.run(
+def run_counted(processes):
+  return engine.run(
     lambda pipeline, tally: (
       pipeline | beam.Create(range(6)) | engine.Map(counted, tally)
     ),
@@ -71,6 +71,33 @@ def test_values_and_counters(processes):
     total=6,
     processes=processes,
   )
+
+
+@pytest.fixture(scope='module')
+def of_two_processes():
+  """Result of two workers, and where they were listened to: (address, port)."""
+  ports = []
+  listen = beam_local.grpc.server
+
+  def server(*args, **kwargs):
+    made = listen(*args, **kwargs)
+    add = made.add_insecure_port
+
+    def remember(address):
+      ports.append((address, add(address)))
+      return ports[-1][1]
+
+    made.add_insecure_port = remember
+    return made
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(beam_local.grpc, 'server', server)
+    return run_counted(2), ports
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_values_and_counters(processes, of_two_processes):
+  result = of_two_processes[0] if processes == 2 else run_counted(1)
   assert sorted(v['i'] for v in result.values) == list(range(6))
   assert result.counters == {'done': 6, 'sum': 15}
   pids = {v['pid'] for v in result.values}
@@ -82,7 +109,8 @@ def test_values_and_counters(processes):
 
 
 @pytest.mark.parametrize('processes', [1, 2])
-def test_errors_keep_class_and_sentence(processes, capfd):
+def test_errors_keep_class_and_sentence(processes, capfd, monkeypatch):
+  fakes.start_one_worker(monkeypatch)
   with pytest.raises(OSError, match='No space left on device') as e:
     engine.run(pipeline_of(out_of_space), what='test', processes=processes)
   assert (e.value.errno, e.value.filename) == (28, '/full/disk')
@@ -123,7 +151,7 @@ def test_an_interrupt_ends_the_workers(processes, tmp_path, monkeypatch):
 
 def test_unknown_flags_and_runners():
   run = lambda *args: engine.run(
-    pipeline_of(square), what='test', beam_args=args
+    pipeline_of(square), what='test', beam_args=args, processes=1
   )
   with pytest.raises(ValueError, match='Unknown flag --rnner=3'):
     run('--runner=DirectRunner', '--rnner=3')
@@ -150,23 +178,8 @@ def test_another_runner_and_its_work_dir(tmp_path):
   assert list(tmp_path.iterdir()) == []
 
 
-def test_local_workers_listen_on_this_machine_only(monkeypatch):
-  ports = []
-  listen = beam_local.grpc.server
-
-  def server(*args, **kwargs):
-    made = listen(*args, **kwargs)
-    add = made.add_insecure_port
-
-    def remember(address):
-      ports.append((address, add(address)))
-      return ports[-1][1]
-
-    made.add_insecure_port = remember
-    return made
-
-  monkeypatch.setattr(beam_local.grpc, 'server', server)
-  engine.run(pipeline_of(square), what='test', processes=2)
+def test_local_workers_listen_on_this_machine_only(of_two_processes):
+  _, ports = of_two_processes
   assert ports
   assert {a.rsplit(':', 1)[0] for a, _ in ports} == {'127.0.0.1'}
   with socket.socket() as s:  # and they are closed afterwards

@@ -421,7 +421,7 @@ def test_the_pipeline_gives_a_value_per_shard(full, tmp_path):
 def test_the_binary(full, tmp_path):
   (tmp_path / 'l').write_text('apple\nstone\n')
   options = {'data_dir': full, 'output': tmp_path / 's', 'fraction': 0.4}
-  done = tiny.process('subset', labels=tmp_path / 'l', processes=2, **options)
+  done = tiny.call('subset', labels=tmp_path / 'l', processes=2, **options)
   assert done.returncode == 0, done.stderr
   kept = len(ids(tmp_path / 's'))
   lines = done.stdout.splitlines()

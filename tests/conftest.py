@@ -71,3 +71,16 @@ def golden(name):
   """Returns {case name: case} of ../shared/golden/NAME.json, or skips."""
   with open(shared_path('golden', f'{name}.json')) as f:
     return {case['name']: case for case in json.load(f)['cases']}
+
+
+@pytest.fixture(scope='module')
+def no_random_kernels():
+  """For networks whose kernels come from a checkpoint or are only counted."""
+  import tensorflow as tf
+
+  from official_repro.modeling import blocks
+
+  with pytest.MonkeyPatch.context() as patch:
+    zeros = tf.keras.initializers.Zeros()
+    patch.setattr(blocks, 'slim_initializer', lambda fan_in: zeros)
+    yield

@@ -28,7 +28,6 @@ from object_detection import (
   tf_names,
 )
 from object_detection import model as model_lib
-from official_repro.modeling import blocks
 from tests.conftest import shared_path
 from tests.parity import detector_reference
 from tests.parity.test_slim_trunk import BUILD, _publish, reference
@@ -36,15 +35,7 @@ from tests.parity.test_slim_trunk import BUILD, _publish, reference
 PACKAGE = 'tf-models-research-object-detection==2.8.0.post1'
 EXACT = 1e-4
 CASES = list(detector_reference.CASES)
-
-
-@pytest.fixture(scope='module', autouse=True)
-def no_random_kernels():
-  """All kernels are read from a checkpoint."""
-  with pytest.MonkeyPatch.context() as patch:
-    zeros = tf.keras.initializers.Zeros()
-    patch.setattr(blocks, 'slim_initializer', lambda fan_in: zeros)
-    yield
+pytestmark = pytest.mark.usefixtures('no_random_kernels')
 
 
 def reference_site():

@@ -15,21 +15,13 @@ import tensorflow as tf
 
 from official_repro import import_checkpoint
 from official_repro.core import checkpoints
-from official_repro.modeling import blocks, classifier, resnet, slim_names
+from official_repro.modeling import classifier, resnet, slim_names
 from tests.conftest import shared_path
 from tests.parity import slim_reference
 
 TOLERANCE = 1e-4
 BUILD = pathlib.Path(__file__).resolve().parents[2] / 'build' / 'parity'
-
-
-@pytest.fixture(scope='module', autouse=True)
-def no_random_kernels():
-  """All kernels are read from a checkpoint."""
-  with pytest.MonkeyPatch.context() as patch:
-    zeros = tf.keras.initializers.Zeros()
-    patch.setattr(blocks, 'slim_initializer', lambda fan_in: zeros)
-    yield
+pytestmark = pytest.mark.usefixtures('no_random_kernels')
 
 
 def reference(name, script, *arguments):

@@ -6,21 +6,13 @@ import math
 import pytest
 import tensorflow as tf
 
-from official_repro.modeling import blocks, classifier
+from official_repro.modeling import classifier
 from official_repro.planning import layout
 
 CLASSES, SHARDS, SIDE = 23, 5, 64
 SMALL = {'depth': 14, 'width': 0.5}
 PLACEMENTS = ('slim', 'v1', 'v1.5')
-
-
-@pytest.fixture(scope='module', autouse=True)
-def no_random_kernels():
-  """Nothing is computed, only counted."""
-  with pytest.MonkeyPatch.context() as patch:
-    zeros = tf.keras.initializers.Zeros()
-    patch.setattr(blocks, 'slim_initializer', lambda fan_in: zeros)
-    yield
+pytestmark = pytest.mark.usefixtures('no_random_kernels')
 
 
 def on_paper(side=SIDE, **options):

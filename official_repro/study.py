@@ -35,6 +35,12 @@ def define_flags() -> None:
     'rerun_stale', False, 'Delete runs of another command and repeat them.'
   )
   d.DEFINE_bool('keep_stale', False, 'Leave runs of another command.')
+  d.DEFINE_list(
+    'reuse',
+    [],
+    'Folders of other studies, comma-separated: a finished run of the same '
+    'command on the same data is taken from there, not run again.',
+  )
   d.DEFINE_enum(
     'render_target',
     None,
@@ -80,7 +86,12 @@ def main(_) -> None:
     running.run(
       spec,
       values.output,
-      running.Options(values.jobs, values.rerun_stale, values.keep_stale),
+      running.Options(
+        values.jobs,
+        values.rerun_stale,
+        values.keep_stale,
+        tuple(values.reuse),
+      ),
     )
 
 

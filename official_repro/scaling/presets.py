@@ -8,6 +8,7 @@ presets themselves.
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ DETECTION, SEGMENTATION, POSE = (
 )
 # Stands for the depth in the name of a preset, such as coco_resnet{depth}.
 DEPTH = '{depth}'
+_MINI_DEPTH = 14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +85,24 @@ def find(module: str, experiment: str) -> Preset:
     hint = f'did you mean {near[0]}?' if near else f'known: {", ".join(known)}.'
     raise ValueError(f'{module} has no experiment {experiment!r}; {hint}')
   return known[experiment]
+
+
+def defaults(module: str, experiment: str) -> dict:
+  """Returns what a preset says of the values that axes of a study change.
+
+  Args:
+    module: training binary.
+    experiment: its preset.
+
+  Returns:
+    {'depth': of the network, 'labels': 'filled' or 'given'}; labels only where
+    the binary has a choice of them.
+  """
+  named = re.search(r'resnet(\d+)', experiment)
+  found: dict = {'depth': int(named.group(1)) if named else _MINI_DEPTH}
+  if module == TRAIN:
+    found['labels'] = 'filled' if 'jft' in experiment else 'given'
+  return found
 
 
 def _scaled(numbers, steps, of):

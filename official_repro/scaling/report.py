@@ -26,6 +26,7 @@ from official_repro.scaling import (
   report_html,
   report_markdown,
   results,
+  reuse,
   tables,
   trends,
 )
@@ -290,6 +291,10 @@ def _repeat(rows, folder, heading):
   versions = _versions(rows, folder)
   if versions.rows:
     blocks.append(page.Tables([versions]))
+  taken = reuse.sentences(folder) if folder else []
+  if taken:
+    text = f'Taken from other studies, not run again: {"; ".join(taken)}.'
+    blocks.append(page.Text(text, faint=True))
   if shown:
     summary = f'The command of each number ({len(shown):,})'
     blocks.append(page.Fold(summary, page.Commands(shown)))

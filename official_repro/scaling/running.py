@@ -14,6 +14,7 @@ from official_repro.scaling import (
   folder,
   paper,
   results,
+  reuse,
   runs,
   scheduler,
   spec_types,
@@ -32,11 +33,14 @@ class Options:
     jobs: processes at a time.
     rerun_stale: delete runs made by another command, and make them again.
     keep_stale: leave them; what needs them is not run.
+    reuse: folders of other studies, whose runs are taken where they are the
+      same.
   """
 
   jobs: int = 1
   rerun_stale: bool = False
   keep_stale: bool = False
+  reuse: tuple = ()
 
 
 def planned(
@@ -99,7 +103,10 @@ def run(
     _check_inputs(plan)
     _deal_with_stale(state, options)
     work = scheduler.Scheduler(
-      state, options.jobs, keep_stale=options.keep_stale
+      state,
+      options.jobs,
+      keep_stale=options.keep_stale,
+      reusable=reuse.index(options.reuse),
     )
     outcomes = dict(work.run())
     rows = collect.rows(state, outcomes)

@@ -11,11 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from cluster import processes
 from official_repro.core import flags as core_flags
-from official_repro.scaling import commands, leaves, progress
+from official_repro.scaling import commands, leaves, progress, reuse
 from official_repro.scaling import estimates as estimates_lib
 from official_repro.scaling import state as state_lib
 
@@ -33,6 +33,7 @@ _POLL_SECONDS = 0.2
 # For a step, a checkpoint, and the checksums of a data folder.
 _SECONDS_TO_SAVE = 300
 _LAST_LINES = 5
+_NONE: Mapping[str, Any] = {}
 
 
 class _Started(NamedTuple):
@@ -49,6 +50,7 @@ class Scheduler:
     state: the study's.
     jobs: processes at a time.
     keep_stale: runs of another command stay; what needs them is not run.
+    reusable: from reuse.index, runs to take instead of running them.
     stream: for progress and failures.
 
   Attributes:
@@ -62,9 +64,11 @@ class Scheduler:
     jobs: int = 1,
     *,
     keep_stale: bool = False,
+    reusable: Mapping[str, Any] = _NONE,
     stream=None,
   ):
     self._state, self._jobs, self._keep_stale = state, jobs, keep_stale
+    self._reusable = reusable
     self._stream = stream or sys.stderr
     self._running: dict = {}
     self._told_at: Optional[float] = None
@@ -148,11 +152,25 @@ class Scheduler:
       self.outcomes[run.run_id] = DONE
     elif status == state_lib.STALE:
       self._pass_over(run)
+    elif status == state_lib.NEW and self._is_taken(run):
+      self.outcomes[run.run_id] = DONE
     elif len(self._running) >= self._jobs:
       return False
     else:
       self._start(run)
     return True
+
+  def _is_taken(self, run):
+    """Takes a run from another study; False: it has to be run."""
+    try:
+      found = reuse.take(self._state, run, self._reusable)
+    except OSError as e:
+      self._tell(f'{run.run_id} cannot be taken, and is run: {e}')
+      return False
+    if found:
+      self._estimates.learn(run)
+      self._tell(f'{run.run_id} is taken from {found.study}: {found.run_id}')
+    return found is not None
 
   def _pass_over(self, run):
     if self._keep_stale and self._state.is_finished(run):

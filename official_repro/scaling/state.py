@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from official_repro.scaling import choice as choice_lib
 from official_repro.scaling import commands, spec_types
+from official_repro.scaling import content as content_lib
 from official_repro.scaling import run as run_lib
 
 RECORD, LOG, METRICS = 'study.json', 'log.txt', 'metrics.jsonl'
@@ -196,13 +197,29 @@ class State:
     os.makedirs(run.folder, exist_ok=True)
     self._write(
       run,
-      run_id=run.run_id,
-      hash=self.digest(run),
-      command=commands.shown(run, self.rates),
+      **self._identity(run),
       started=time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
       steps=run.length.now() if run.length else 0,
       exit_code=None,
     )
+
+  def adopt(self, run: run_lib.Run, origin: str) -> None:
+    """Makes a finished run of another study, whose files are here, its own.
+
+    Args:
+      run: which one it is in this study.
+      origin: study and run, for the report.
+    """
+    self._write(run, **self._identity(run), taken_from=origin)
+
+  def _identity(self, run):
+    return {
+      'run_id': run.run_id,
+      'hash': self.digest(run),
+      'content': content_lib.of(self, run),
+      'output': os.path.relpath(run.output, run.folder),
+      'command': commands.shown(run, self.rates),
+    }
 
   def end(self, run: run_lib.Run, code: int, seconds: float) -> None:
     """Writes that a run has ended.

@@ -33,3 +33,9 @@ def test_the_numbers_are_those_of_the_presets(module):
       expected.schedule,
       expected.warmup,
     ), name
+    said = presets.defaults(module, name)
+    labels = getattr(config.task.train_data, 'labels', None)
+    assert said == {
+      'depth': config.task.model.depth,
+      **({'labels': labels} if labels else {}),
+    }, name

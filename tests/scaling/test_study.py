@@ -68,10 +68,15 @@ def test_times_are_taken_from_runs_that_are_done(tmp_path):
     (('--spec=none.yaml', '--output=x'), 'none.yaml: No such file'),
     (('--spec=mini_noise',), 'Flag --output is missing'),
     (('--spec=a', '--jobs=0'), 'jobs'),
+    (
+      ('--spec=mini_table1_imagenet', '--output={new}', '--reuse=tests,x'),
+      "--reuse: folder 'tests' holds no study",
+    ),
     (('--spce=a',), 'did you mean --spec?'),
   ],
 )
-def test_wrong_flags_are_one_line(words, told):
+def test_wrong_flags_are_one_line(tmp_path, words, told):
+  words = [word.format(new=tmp_path / 'new') for word in words]
   done = binaries.call('official_repro.study', *words)
   assert done.returncode == 1
   assert told in done.stderr

@@ -8,7 +8,7 @@ import pytest
 from official_repro.data import manifest, pipeline
 from official_repro.data import parts as parts_lib
 from official_repro.data import records as records_lib
-from tests.data import test_pipeline as base
+from tests.data import pipelines as base
 
 N, SHARDS = 13, 4
 

@@ -30,31 +30,13 @@ from official_repro.core import flags as core_flags
 from official_repro.data import hierarchy, manifest, records
 from official_repro.data.dedup import grouping, parts, pipeline
 from official_repro.data.mini import MiniJft
+from official_repro.data.mini.copies import cropped, mirrored, resized
 
 DEFAULT_ZIP = '../shared/data/omniglot/images_background_small1.zip'
 GOALS = ('reencode', 'half', 'larger', 'mirror')
 MAX_RADIUS = 12
 _BEST, _POOR = 95, 50
 _COLOURS = ('#1f69b2', '#d55e00', '#009e73', '#cc79a7', '#7f7f7f', '#e69f00')
-
-
-def resized(image, factor):
-  """Returns uint8 [H, W, 3] at another size."""
-  height, width = (round(n * factor) for n in image.shape[:2])
-  method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-  return cv2.resize(image, (width, height), interpolation=method)
-
-
-def cropped(image, top, left, bottom, right):
-  """Returns uint8 [H, W, 3] without these shares of its sides."""
-  height, width = image.shape[:2]
-  rows = slice(round(top * height), height - round(bottom * height))
-  return image[rows, round(left * width) : width - round(right * width)]
-
-
-def mirrored(image):
-  """Returns uint8 [H, W, 3] mirrored."""
-  return image[:, ::-1]
 
 
 # {kind: (what is done to the pixels, JPEG quality)}

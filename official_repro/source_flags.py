@@ -74,6 +74,7 @@ _FLAGS_OF = {
     'num_images',
     'eval_images',
     'clean_images',
+    'copies',
     'seed',
     'image_size',
     'noise',
@@ -124,6 +125,12 @@ def _define_mini_jft():
     0,
     'mini_jft: training images that also make the split clean, with all their '
     'true labels, so that the report can tell how noisy the others are.',
+  )
+  d.DEFINE_float(
+    'copies',
+    0.0,
+    'mini_jft: share of training images that are near-copies of evaluation '
+    'images, as they must be for official_repro.dedup to find any.',
   )
   d.DEFINE_integer('seed', 0, 'mini_*: which world is drawn.')
   d.DEFINE_integer(
@@ -245,6 +252,7 @@ def _mini_jft(values):
     values.num_images,
     values.eval_images,
     values.clean_images,
+    values.copies,
     seed=values.seed,
     size=values.image_size or 72,
     noise=values.noise,

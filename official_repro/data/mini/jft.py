@@ -12,7 +12,7 @@ from typing import Optional
 import numpy as np
 
 from official_repro.data.hierarchy import Hierarchy
-from official_repro.data.mini import labels, sampler
+from official_repro.data.mini import copies, labels, sampler
 from official_repro.data.mini import scene as scene_lib
 from official_repro.data.mini.taxonomy import make_taxonomy
 
@@ -21,7 +21,7 @@ from official_repro.data.mini.taxonomy import make_taxonomy
 DENSE_FLATTEN = 0.5
 
 _SPLITS = {'train': 0, 'dense': 1}
-_CONTENT, _PIXELS = 0, 1
+_CONTENT, _PIXELS, _COPY_LABELS, _COPY_PIXELS = range(4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +59,13 @@ class MiniExample:
   """One picture with its labels.
 
   Attributes:
-    image: uint8 [size, size, 3] RGB.
+    image: uint8 [size, size, 3] RGB; a near-copy has sides of its own.
     given_labels: sparse, partly wrong label ids.
     true_labels: sorted ids of everything visible, ancestors included.
-    objects: the labelled-or-not objects, main one first.
-    source_id: unique in its split, e.g. 'mini-0-train-17'.
+    objects: the labelled-or-not objects, main one first; none of a near-copy,
+      where they lie elsewhere than they were drawn.
+    source_id: unique in its split, e.g. 'mini-0-train-17', or
+      'mini-0-train-17-of-dense-4' for a near-copy.
   """
 
   image: np.ndarray = dataclasses.field(repr=False)
@@ -142,6 +144,25 @@ class MiniJft:
     example = self._example('dense', i)
     return dataclasses.replace(example, given_labels=example.true_labels)
 
+  def near_copy(self, i: int, of: int) -> MiniExample:
+    """Training image i as a near-copy of evaluation image `of`.
+
+    Its labels are as sparse and noisy as those of any training image, and drawn
+    anew for each copy.
+    """
+    original = self._example('dense', of)
+    leaves = [o.leaf_id for o in original.objects]
+    change = copies.sample_change(self._rng('train', i, _COPY_PIXELS))
+    return MiniExample(
+      image=change.of(original.image),
+      given_labels=self._samplers['train'].given(
+        self._rng('train', i, _COPY_LABELS), leaves, original.true_labels
+      ),
+      true_labels=original.true_labels,
+      objects=[],
+      source_id=f'{self._source_id("train", i)}-of-dense-{of}',
+    )
+
   def content(self, i: int, split: str = 'train') -> labels.Content:
     """What image i shows and its labels, without drawing it.
 
@@ -174,5 +195,8 @@ class MiniJft:
       given_labels=content.given,
       true_labels=content.true,
       objects=[Drawn(leaf.id, scene, at) for leaf, at in zip(leaves, places)],
-      source_id=f'mini-{self.seed}-{split}-{i}',
+      source_id=self._source_id(split, i),
     )
+
+  def _source_id(self, split, i):
+    return f'mini-{self.seed}-{split}-{i}'

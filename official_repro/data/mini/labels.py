@@ -69,9 +69,16 @@ class LabelSampler:
       if leaf not in leaves:
         leaves.append(leaf)
     true = self._taxonomy.hierarchy.fill(leaves)
-    return Content(leaves, self._given(rng, leaves, true), true)
+    return Content(leaves, self.given(rng, leaves, true), true)
 
-  def _given(self, rng, leaves: Sequence[int], true) -> list[int]:
+  def given(self, rng, leaves: Sequence[int], true: Sequence[int]) -> list[int]:
+    """Draws labels as an imperfect annotator gives them.
+
+    Args:
+      rng: np.random.Generator.
+      leaves: category ids of the objects, the main one first.
+      true: ids of all that is true of the picture.
+    """
     given, known = [], set(true)
     for k, leaf in enumerate(leaves):
       drop, wrong, inner = rng.random(3)

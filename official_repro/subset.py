@@ -2,6 +2,7 @@ r"""Makes a subset of a data folder: a small folder over the same records.
 
 python -m official_repro.subset --data_dir=DIR --output=OUT --fraction=0.1
 python -m official_repro.subset --data_dir=DIR --output=OUT --labels=FILE
+python -m official_repro.subset --data_dir=DIR --output=OUT --having=FILE
 """
 
 from absl import flags
@@ -30,6 +31,13 @@ def define_flags() -> None:
     'File with label names or ids, one a line, that stay; images with none of '
     'them drop out of every split.',
   )
+  d.DEFINE_list(
+    'having',
+    [],
+    'Such files: images of --split with none of the labels of a file drop out, '
+    'but keep all of theirs otherwise. To compare vocabularies on the same '
+    'images.',
+  )
   d.DEFINE_integer('seed', 0, 'Another number chooses other records.')
   d.DEFINE_bool('overwrite', False, 'Replace the subset in --output.')
   core_flags.define_beam_flags()
@@ -46,15 +54,18 @@ def main(argv) -> None:
   for name in ('data_dir', 'output'):
     if not values[name].value:
       raise ValueError(f'Flag --{name} is missing; --help lists the flags.')
-  labels = None
-  if values.labels is not None:
+  labels, having = None, []
+  if values.labels is not None or values.having:
     hierarchy = manifest.Dataset.load(values.data_dir).hierarchy
+    having = [vocabulary.read_labels(f, hierarchy) for f in values.having]
+  if values.labels is not None:
     labels = vocabulary.read_labels(values.labels, hierarchy)
   choice = choosing.Choice(
     split=values.split,
     fraction=values.fraction,
     num_images=values.num_images,
     labels=labels,
+    having=having,
     seed=values.seed,
   )
   report = choosing.make_subset(

@@ -36,7 +36,8 @@ def of(state: Any, run: run_lib.Run) -> Optional[str]:
   if run.length:
     flags.setdefault('train_steps', run.length.preset.steps)
   if run.leaves_of:  # a list of what data_dir holds
-    flags['labels'] = 'leaves'
+    for name in flags.keys() & {'labels', 'having'}:
+      flags[name] = flags[name].replace(run.leaves_file, 'leaves')
   text = json.dumps(
     {
       'module': run.module,

@@ -93,6 +93,12 @@ class DataRuns:
     images, fraction = point.get('images'), point.get('fraction')
     expected = source.expected
     # All of the data is no part, and no draw.
+    if images is not None and expected is not None and images > expected:
+      raise ValueError(
+        f'Key axes.images has {images:,}, and the data folder '
+        f'{os.path.basename(source.path)!r} has {expected:,} training images; '
+        'take fewer, or give it more (num_images where it is generated).'
+      )
     if images is not None and not self._is_all(source, images):
       flags['num_images'], expected = images, images
       names.append('images')
@@ -103,17 +109,14 @@ class DataRuns:
     if names and 'seed' in self._spec.axes:
       flags['seed'] = point['seed']
       names.append('seed')
-    vocabulary = point.get('vocabulary') or axes_lib.ALL
-    leaves_of = None
-    if vocabulary == axes_lib.LEAVES:
-      leaves_of = source.path
-      file = f'{os.path.basename(source.path)}-{vocabulary}.txt'
-      flags['labels'] = os.path.join(self._output, 'labels', file)
-    elif vocabulary != axes_lib.ALL:
-      flags['labels'] = os.path.join(self._spec.data_root, vocabulary)
+    labels, having = self._lists(source, point)
+    if labels:
+      flags['labels'] = labels
+    if having:
+      flags['having'] = ','.join(having)
     if not flags:
       return source
-    if 'labels' in flags:
+    if labels or having:
       names.append('vocabulary')
     name = f'{os.path.basename(source.path)},{axes_lib.label(point, names)}'
     return self._make(
@@ -122,15 +125,45 @@ class DataRuns:
       {'data_dir': source.path, **flags},
       [source],
       expected,
-      leaves_of,
+      leaves_file=self._leaves_file(source),
     )
+
+  def _lists(self, source, point):
+    """Returns (file of the labels, None for all; files of the other lists).
+
+    All vocabularies of a study have the same images, as in the paper: those
+    with a label in each list.
+    """
+    own = point.get('vocabulary') or axes_lib.ALL
+    others = [
+      self._list(source, value)
+      for value in self._spec.values('vocabulary')
+      if value not in (None, own, axes_lib.ALL)
+    ]
+    return None if own == axes_lib.ALL else self._list(source, own), others
+
+  def _list(self, source, value):
+    if value == axes_lib.LEAVES:
+      return self._leaves_file(source)
+    return os.path.join(self._spec.data_root, value)
+
+  def _leaves_file(self, source):
+    file = f'{os.path.basename(source.path)}-{axes_lib.LEAVES}.txt'
+    return os.path.join(self._output, 'labels', file)
 
   def _is_all(self, source, images):
     # Exact where nothing was taken out; None where the folder is not there.
     return source.path == source.whole and source.expected == images
 
-  def _make(self, name, module, flags, depends, expected, leaves_of=None):
-    """Adds the run that makes a folder; returns its Source."""
+  def _make(self, name, module, flags, depends, expected, leaves_file=None):
+    """Adds the run that makes a folder; returns its Source.
+
+    Args:
+      name, module, flags, depends, expected: of the run.
+      leaves_file: list that it may need.
+    """
+    files = [flags.get('labels'), *flags.get('having', '').split(',')]
+    needed = leaves_file is not None and leaves_file in files
     run_id = f'data/{name}'
     path = os.path.join(self._output, 'data', name)
     self._add(
@@ -144,7 +177,8 @@ class DataRuns:
         dict.fromkeys(axes_lib.AXES),
         depends=tuple(s.run_id for s in depends if s.run_id),
         inputs=tuple(s.path for s in depends if not s.run_id),
-        leaves_of=leaves_of,
+        leaves_of=depends[0].path if needed else None,
+        leaves_file=leaves_file if needed else '',
       )
     )
     whole = depends[0].whole if depends else path

@@ -119,7 +119,8 @@ class Run:
     trained_on: data of the pre-training that it is or starts from.
     pretrain_length: length of that pre-training.
     inputs: data folders that it reads and the study does not make.
-    leaves_of: data folder whose leaves its flag --labels wants listed.
+    leaves_of: data folder whose leaves have to be listed before it starts.
+    leaves_file: where, as a flag of it names.
   """
 
   run_id: str
@@ -139,6 +140,7 @@ class Run:
   pretrain_length: Optional[Length] = None
   inputs: tuple = ()
   leaves_of: Optional[str] = None
+  leaves_file: str = ''
 
   @property
   def output(self) -> str:

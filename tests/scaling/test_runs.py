@@ -80,6 +80,30 @@ def test_each_seed_draws_its_own_part(tmp_path):
   assert plan['data/jft,images=64,vocabulary=few,seed=1'].flags['seed'] == 1
 
 
+def test_vocabularies_have_the_same_images(tmp_path):
+  axes = {'images': [64], 'vocabulary': ['leaves', 'few.txt', 'all']}
+  plan = fakes.plan(tmp_path, **with_axes(**axes, seed=[0]))
+  few = str(tmp_path / 'few.txt')
+  leaves = str(tmp_path / 'out' / 'labels' / 'jft-leaves.txt')
+  found = {
+    name: (run.flags.get('labels'), run.flags.get('having'))
+    for name, run in plan.items()
+    if name.startswith('data/jft,')
+  }
+  part = 'data/jft,images=64,vocabulary={},seed=0'
+  assert found == {
+    part.format('leaves'): (leaves, few),
+    part.format('few'): (few, leaves),
+    part.format('all'): (None, f'{leaves},{few}'),
+  }
+  for run in plan.values():
+    if run.task == 'pretraining':
+      assert 'vocabulary=' in run.flags['data_dir']
+  parts = [r for r in plan.values() if r.task == 'data' and 'having' in r.flags]
+  jft = plan['data/jft'].output
+  assert [(r.leaves_of, r.leaves_file) for r in parts] == [(jft, leaves)] * 3
+
+
 def test_all_of_a_folder_that_is_there_is_no_part(tmp_path):
   (tmp_path / 'real').mkdir()
   content = {'splits': {'train': {'records': 500}}}
@@ -224,7 +248,14 @@ def test_data_axes(tmp_path):
     'duplicates=removed'
   ]
   assert run.override == {'task': {'train_data': {'labels': 'given'}}}
-  assert run.flags['data_dir'] == plan[f'{base},images=64'].output
+  assert (
+    run.flags['data_dir'] == plan[f'{base},images=64,vocabulary=all'].output
+  )
+
+
+def test_more_images_than_there_are_is_told_before_any_run(tmp_path):
+  with pytest.raises(ValueError, match="has 641, .*'jft' has 640 training"):
+    fakes.plan(tmp_path, **with_axes(images=[64, 641]))
 
 
 def test_depth_by_override_or_by_name(tmp_path):

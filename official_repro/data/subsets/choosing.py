@@ -54,6 +54,9 @@ class Choice:
     num_images: instead: this many records, those with the smallest hashes.
     labels: instead or as well: ids of the labels to keep, None for all.
       Records with none of them drop out, before num_images are counted.
+    having: lists of such ids: records of `split` that lack a label of any list
+      drop out too, whichever labels stay; so vocabularies are compared on the
+      same images.
     seed: another seed gives another choice of the same kind.
   """
 
@@ -61,6 +64,7 @@ class Choice:
   fraction: float = 1.0
   num_images: Optional[int] = None
   labels: Optional[Sequence[int]] = None
+  having: Sequence[Sequence[int]] = ()
   seed: int = 0
 
   def check(self) -> None:
@@ -73,10 +77,11 @@ class Choice:
       raise ValueError(f'num_images must be at least 1, got {self.num_images}.')
     if self.num_images is not None and self.fraction < 1:
       raise ValueError('Give --fraction or --num_images, not both.')
-    if self.num_images is None and self.fraction == 1 and self.labels is None:
+    by_label = self.labels is not None or self.having
+    if self.num_images is None and self.fraction == 1 and not by_label:
       raise ValueError(
         'This subset would be the whole data set: give --fraction, '
-        '--num_images or --labels.'
+        '--num_images, --labels or --having.'
       )
 
   def __str__(self):
@@ -88,9 +93,15 @@ class Choice:
       parts.append(f'fraction={self.fraction:g}')
     if self.labels is not None:
       parts.append(f'{len(self.labels)} labels')
+    if self.having:
+      parts.append(f'having one of {" and ".join(map(_count, self.having))}')
     if self.seed:
       parts.append(f'seed={self.seed}')
     return ', '.join(parts)
+
+
+def _count(labels):
+  return f'{len(labels)} labels'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,11 +148,13 @@ def make_subset(
   hierarchy = label_map = wanted = None
   if choice.labels is not None:
     hierarchy, label_map = vocabulary.restrict(dataset.hierarchy, choice.labels)
-    wanted = subsets.compose(dataset.label_map, label_map) != vocabulary.NONE
+    wanted = _stored(dataset, choice.labels)
+  having = [_stored(dataset, labels) for labels in choice.having]
   keep, damaged = _scan(
     dataset,
     choice,
     wanted,
+    having,
     processes=processes,
     beam_args=beam_args,
     # Workers elsewhere leave what they find where the subset will be.
@@ -154,6 +167,9 @@ def make_subset(
     )
   info = dataclasses.asdict(choice)
   info['labels'] = choice.labels and len(choice.labels)
+  info['having'] = [len(labels) for labels in choice.having]
+  if not choice.having:  # manifests of other subsets stay as they were
+    del info['having']
   subsets.write_subset(
     data_dir,
     output_dir,
@@ -172,6 +188,12 @@ def make_subset(
   )
 
 
+def _stored(dataset, labels):
+  """Returns bool [stored classes]: which of them are among the labels."""
+  _, label_map = vocabulary.restrict(dataset.hierarchy, labels)
+  return subsets.compose(dataset.label_map, label_map) != vocabulary.NONE
+
+
 @dataclasses.dataclass(frozen=True)
 class _Scan:
   """What a worker needs to know; picklable.
@@ -181,6 +203,7 @@ class _Scan:
     limit: records with a smaller hash are candidates.
     seed: of the hash.
     wanted: bool [stored classes] or None: candidates have one of them.
+    having: such arrays, of each of which candidates of `split` have one.
     with_hashes: whether to return the hashes of the candidates.
     tally: for progress.
   """
@@ -189,11 +212,12 @@ class _Scan:
   limit: int
   seed: int
   wanted: Optional[np.ndarray]
+  having: Sequence[np.ndarray]
   with_hashes: bool
   tally: Any
 
 
-def _scan(dataset, choice, wanted, **engine_options):
+def _scan(dataset, choice, wanted, having, **engine_options):
   """Returns ({split: [bool [records] of each shard]}, damaged records)."""
   splits = [
     split
@@ -210,6 +234,7 @@ def _scan(dataset, choice, wanted, **engine_options):
       limit=int(choice.fraction * _FULL),
       seed=choice.seed,
       wanted=wanted,
+      having=having,
       with_hashes=with_hashes,
     ),
     what='choosing records',
@@ -241,7 +266,9 @@ def _scan_shard(element, scan: _Scan):
   """Returns (split, shard, candidates as bits, their hashes, damaged)."""
   name, index, shard = element
   chosen = np.zeros(shard.records, bool)
-  limit = scan.limit if name == scan.split else _FULL
+  limit, masks = _FULL, [scan.wanted]
+  if name == scan.split:
+    limit, masks = scan.limit, [scan.wanted, *scan.having]
   hashes, damaged = [], 0
   for n, data in enumerate(records.read_shard(shard)):
     if data is None:
@@ -249,7 +276,9 @@ def _scan_shard(element, scan: _Scan):
     else:
       example = examples.decode_example(data)
       value = hash_of(example.source_id, scan.seed)
-      chosen[n] = value < limit and _has_label(example, scan.wanted)
+      chosen[n] = value < limit and all(
+        _has_label(example, mask) for mask in masks
+      )
       if chosen[n] and scan.with_hashes and name == scan.split:
         hashes.append(value)
     if (n + 1) % _TALLY_EVERY == 0:
@@ -265,7 +294,7 @@ def _has_label(example, wanted):
   if example.segmentation_png is not None:
     raise ValueError(
       f'Record {example.source_id!r} has a mask, whose class indices stay as '
-      'they are: --labels is for data sets without masks.'
+      'they are: --labels and --having are for data sets without masks.'
     )
   boxes = () if example.box_labels is None else example.box_labels - 1
   return any(wanted[i] for i in (*example.label_ids, *boxes))
@@ -275,7 +304,8 @@ def _smallest(masks, hashes, choice):
   """Returns the masks of the `num_images` smallest hashes."""
   found = np.concatenate(hashes)
   if len(found) < choice.num_images:
-    of_labels = '' if choice.labels is None else ' with one of the labels'
+    by_label = choice.labels is not None or choice.having
+    of_labels = ' with one of the labels' if by_label else ''
     raise ValueError(
       f'--num_images={choice.num_images} is more than the {len(found):,} '
       f'readable records{of_labels} of split {choice.split!r}.'

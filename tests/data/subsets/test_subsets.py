@@ -177,6 +177,22 @@ def test_images_without_any_of_the_labels_drop_out(full, tmp_path):
   assert len(ids(tmp_path / 'n')) == 5
 
 
+def test_two_vocabularies_of_the_same_images(full, tmp_path):
+  report = make(full, tmp_path / 'few', labels=[2], num_images=20, seed=3)
+  assert report.classes == (1, 4)
+  report = make(full, tmp_path / 'all', having=[[2]], num_images=20, seed=3)
+  assert report.classes == (4, 4)
+  # Another split is not chosen from.
+  assert report.records == {'train': (20, N)}
+  assert ids(tmp_path / 'all') == ids(tmp_path / 'few')
+  # An apple (2) is a fruit (1), a thing (0).
+  assert all(e.label_ids == [0, 1, 2] for e in read(tmp_path / 'all'))
+  # A fruit, and an apple or a stone: the apples.
+  report = make(full, tmp_path / 'both', having=[[1], [2, 3]])
+  assert all(e.label_ids == [0, 1, 2] for e in read(tmp_path / 'both'))
+  assert report.records == {'train': (100, N)}
+
+
 def test_a_vocabulary_counts_boxes_too(tmp_path):
   boxes = {'boxes': np.array([[0, 0, 1, 1]]), 'box_labels': [4]}
   folder = write(tmp_path / 'full', range(6), **boxes, label_ids=[])
@@ -368,6 +384,8 @@ def test_overwrite(full, own, tmp_path):
       r"Nothing is left of the 300 .*'train'.*fraction=1e-0",
     ),
     ({'fraction': 0.5, 'split': 'test'}, "no split 'test'"),
+    ({'num_images': 101, 'having': [[2]]}, '100 readable records with one of'),
+    ({'having': [[2], [3]]}, 'having one of 1 labels and 1 labels'),
     ({'labels': [4]}, '4 is outside the range 0..3'),
   ],
 )
@@ -413,6 +431,7 @@ def test_the_pipeline_gives_a_value_per_shard(full, tmp_path):
       limit=2**63,
       seed=0,
       wanted=None,
+      having=(),
       with_hashes=True,
     )
     util.assert_that(values, check)
@@ -429,9 +448,12 @@ def test_the_binary(full, tmp_path):
   assert lines[1] == 'validation: 7 of 10 records (70.00%)'
   assert lines[2] == 'labels: 2 of 4'
   assert f'one epoch is {-(-kept // 32)} steps at batch 32' in lines[3]
+  options['output'] = tmp_path / 'h'
+  done = tiny.call('subset', having=tmp_path / 'l', processes=2, **options)
+  assert done.stdout.splitlines()[0] == lines[0]
   done = tiny.call('subset', **options)
   assert done.returncode == 1
   assert done.stderr.splitlines() == [
-    f'Error: {tmp_path / "s"} holds a data set already: choose another '
+    f'Error: {tmp_path / "h"} holds a data set already: choose another '
     '--output, or replace it with --overwrite.'
   ]

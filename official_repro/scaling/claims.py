@@ -6,12 +6,14 @@ as the sizes; its difference is the mean over them. The interval, of 90%, is
 Student's over the seeds, each with its mean over the places. It covers what
 another seed would change: weights, order and, where pre-training reads a part
 of the data, which part; not other pictures of the evaluation. One seed has no
-interval, and its finding is open, whatever its sign. `paired` counts the
-places.
+interval, and its finding is open, whatever its sign. So is one whose interval
+holds 0: only an interval that is nowhere above 0 says that a difference does
+not appear. `paired` counts the places.
 """
 
 import collections
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Optional
@@ -28,6 +30,7 @@ FOUND, IN_PART, NOT_FOUND, OPEN = (
 # and 31.9†, they are 2% apart.
 _PAR = 0.05
 _NO_RUNS = 'this study has no runs that would tell'
+_NO_PAIR = 'no two runs that are done, of the same seed and setting'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +120,13 @@ class Comparison:
       text += f', clearly at {found.clear}'
     return text
 
+  def extremes(self) -> str:
+    """Returns the least and the largest mean of a place, '' if it is one."""
+    means = [_mean(by_seed.values()) for by_seed in self.places.values()]
+    if len(means) < 2:
+      return ''
+    return f', {min(means):+.3f} to {max(means):+.3f} by setting'
+
   def _counted(self):
     points = [
       (i, seed, difference)
@@ -199,7 +209,7 @@ def _above(rows, claim):
     found = compare(rows, claim.axis, high, low)
     names = [panels.name(claim.axis, v) for v in (high, low)]
     if not found:
-      yield OPEN, f'{names[0]} and {names[1]} have no runs that are done'
+      yield OPEN, f'{names[0]} and {names[1]} have {_NO_PAIR}'
       continue
     evidence = f'{names[0]} above {names[1]}{found.where()}: {found.text()}'
     yield _verdict(found), evidence
@@ -210,9 +220,10 @@ def _verdict(found):
   interval, whole = found.interval(), found.above == len(found.places)
   if interval is None:
     return OPEN
-  if found.mean() <= 0:
+  low, high = interval
+  if high <= 0:
     return NOT_FOUND
-  if interval[0] <= 0:
+  if low <= 0:  # not even the sign is known
     return OPEN
   return FOUND if whole else IN_PART
 
@@ -222,7 +233,7 @@ def _on_par(rows, claim):
     found = compare(rows, claim.axis, high, low)
     names = [panels.name(claim.axis, v) for v in (high, low)]
     if not found:
-      yield OPEN, f'{names[0]} and {names[1]} have no runs that are done'
+      yield OPEN, f'{names[0]} and {names[1]} have {_NO_PAIR}'
       continue
     level = _mean(
       [
@@ -234,8 +245,8 @@ def _on_par(rows, claim):
     margin = _PAR * abs(level)
     yield (
       _verdict_on_par(found, margin),
-      f'{names[0]} less {names[1]}: {found.text()}; on par is within '
-      f'{margin:.3f}, {_PAR:.0%} of the level',
+      f'{names[0]} less {names[1]}: {found.text()}{found.extremes()}; on par '
+      f'is within {margin:.3f}, {_PAR:.0%} of the level',
     )
 
 
@@ -244,10 +255,13 @@ def _verdict_on_par(found, margin):
   if interval is None:
     return OPEN
   low, high = interval
-  if -margin <= low and high <= margin:
-    return FOUND
-  # Clear of 0 it is a difference; else the seeds are too few to say.
-  return OPEN if low <= 0 <= high else NOT_FOUND
+  if high < -margin or margin < low:
+    return NOT_FOUND
+  if low < -margin or margin < high:  # the seeds are too few to say
+    return OPEN
+  means = [_mean(by_seed.values()) for by_seed in found.places.values()]
+  # Places that differ both ways may be on par only on average.
+  return FOUND if max(map(abs, means)) <= margin else IN_PART
 
 
 def _monotone(rows, claim):
@@ -278,21 +292,18 @@ def _monotone(rows, claim):
 
 
 def _gain_grows(rows, claim):
-  """Whether what pre-training gains is larger at the deep end."""
+  """Whether what pre-training gains grows with depth, to the deep end."""
   counted = [r for r in rows if panels.counts(r)]
   depths = sorted(panels.values_of(counted, claim.axis))
   if len(depths) < 2:
     return
   for of, high, low in _gains(counted):
-    gains = {
-      d: compare(_at(rows, claim.axis, d), of, high, low)
-      for d in (depths[0], depths[-1])
-    }
+    at = {d: compare(_at(rows, claim.axis, d), of, high, low) for d in depths}
     what = f'{panels.name(of, high)} less {panels.name(of, low)}'
-    if None in gains.values():
+    small, large = at[depths[0]], at[depths[-1]]
+    if small is None or large is None:
       yield OPEN, f'{what}: no pair of runs at both depths'
       continue
-    small, large = gains.values()
     differences = {
       place: {
         s: large.places[place][s] - small.places[place][s]
@@ -307,10 +318,17 @@ def _gain_grows(rows, claim):
       yield OPEN, f'{what}: no seed at both depths'
       continue
     found = Comparison(differences)
-    ends = ' to '.join(panels.name(claim.axis, d) for d in gains)
+    means = [gain.mean() for gain in at.values() if gain]
+    rises = [b > a for a, b in itertools.pairwise(means)]
+    ends = ' to '.join(
+      panels.name(claim.axis, d) for d in (depths[0], depths[-1])
+    )
+    steps = f', rises at {sum(rises)} of {len(rises)} steps'
+    verdict = _verdict(found)
     yield (
-      _verdict(found),
-      f'from {ends} the gain ({what}) changes by {found.text()}',
+      IN_PART if verdict == FOUND and not all(rises) else verdict,
+      f'from {ends} the gain ({what}) changes by {found.text()}'
+      + (steps if len(rises) > 1 else ''),
     )
 
 

@@ -222,7 +222,8 @@ def images_needed(fit: Fit, metric: float) -> Estimate:
 
   Returns:
     Number of images; the upper end is infinite where more than 5% of the
-    replicates do not get there within ten times the largest size.
+    replicates do not get there within ten times the largest size, and the lower
+    one is a tenth of the smallest size or more.
 
   Raises:
     ValueError: a metric outside its bounds, a flat curve, or a metric that the
@@ -248,6 +249,7 @@ def images_needed(fit: Fit, metric: float) -> Estimate:
   same_way = np.diff(ends)[:, 0] * fit.rise.value > 0
   drawn = fit.law.invert(fit.replicates, metric)
   drawn = np.where(same_way & (drawn <= np.log10(high)), drawn, np.inf)
+  drawn = np.maximum(drawn, np.log10(low))
   found = bootstrap.interval(x, drawn)
   return Estimate(10**found.value, 10**found.low, 10**found.high)
 

@@ -7,6 +7,7 @@ import shlex
 
 from cluster import render, spec
 from official_repro.scaling import commands
+from official_repro.scaling import folder as folder_lib
 from official_repro.scaling import run as run_lib
 from official_repro.scaling import state as state_lib
 
@@ -30,8 +31,10 @@ def write(
   """Writes the jobs of the runs that are not done.
 
   Data is made by commands in the script, which needs the volumes too. A run
-  whose steps or learning rate are not known yet is left out: they are once the
-  script has run, and the study is rendered again.
+  whose steps or learning rate are not known yet is left out, and what depends
+  on it: they are once the script has run, and the study is rendered again. Each
+  run's folder gets the record that a run of the study has, so that the study
+  knows later what was made, and by which command.
 
   Args:
     state: the study's, with the key cluster in its spec.
@@ -42,30 +45,51 @@ def write(
     (paths written, ids of the runs that were left out).
 
   Raises:
-    ValueError: the spec has no cluster, or a job cannot run there.
+    ValueError: the spec has no cluster, a job cannot run there, a run was made
+      by another command, or another process works in the study's folder.
   """
   if not state.spec.cluster:
     raise ValueError(
       'Key cluster of the spec is missing; --render_target needs at least its '
       'image and volumes, see cluster/spec.py.'
     )
-  files, jobs, left_out = {}, {}, []
+  files, jobs, begun, left_out = {}, {}, [], []
   script = [_HEAD.format(name=state.spec.name, target=target)]
   for number, run in enumerate(state.runs.values()):
-    if state.status(run) == state_lib.DONE:
+    status = state.status(run)
+    if status == state_lib.DONE:
       continue
+    if status == state_lib.STALE:  # its job would go on from what is there
+      raise ValueError(
+        f'Run {run.run_id} was made by another command than that of the spec; '
+        f'delete {run.folder!r}, or render to another --output.'
+      )
     flags = state.flags(run)
-    if flags is None or run.leaves_of:
+    late = flags is None or run.leaves_of
+    if late or not set(left_out).isdisjoint(run.depends):
       left_out.append(run.run_id)
-    elif run.stage == run_lib.DATA:
-      script.append(commands.shown(run, state.rates))
+      if run.length:  # what is wrong with the cluster is told at once
+        _job(state, run, dict(run.flags), target, f'{number:03d}')
+      continue
+    begun.append(run)
+    if run.stage == run_lib.DATA:
+      script.append(_make(run, state.rates))
     else:
       name, rendered = _job(state, run, flags, target, f'{number:03d}')
       files.update(rendered)
       jobs[run.run_id] = (name, tuple(rendered))
       script += [f'# {run.run_id}', *_submit(state, run, jobs, target)]
   files[SCRIPT] = '\n'.join(script) + '\n'
+  with folder_lib.held(state.output, state.spec):
+    for run in begun:  # once all can be rendered
+      state.begin(run, on_cluster=True)
   return render.write(files, folder, overwrite=True), left_out
+
+
+def _make(run, rates):
+  """Returns the command of a data folder, which is not made twice."""
+  made = shlex.quote(os.path.join(run.output, 'dataset.json'))
+  return f'test -e {made} || {commands.shown(run, rates)}'
 
 
 def _job(state, run, flags, target, number):

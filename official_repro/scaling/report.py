@@ -34,7 +34,20 @@ from official_repro.scaling import (
 HTML, MARKDOWN, CSV = 'report.html', 'report.md', 'results.csv'
 _HOW = (
   "The paper's numbers are in percent, those measured here as metrics.jsonl "
-  'has them. Runs of another size than the paper compare in shape only.'
+  'has them, of the split that the command evaluates. Runs of another size '
+  'than the paper compare in shape only.'
+)
+_CHOSEN = (
+  'Chosen once, at one point of the study with a seed that is not reported, '
+  'then fixed for all starts and sizes, fine-tuned or frozen, as in the paper.'
+)
+_SAME_PICTURES = (
+  ' Of {} the choice was on the pictures of the results themselves, which may '
+  'flatter that point; learning_rate.data of the spec names other ones.'
+)
+_SCATTER = (
+  'Intervals of 90%: what other seeds, and with them other parts of the '
+  'pre-training data, would change; not other pictures of the evaluation.'
 )
 _MANY = 12  # rows of a list that is shown on demand
 
@@ -132,7 +145,7 @@ def _study(name, rows, spec, names, folder):
     *_dropped(rows, folder, heading),
     *_beside(name, found, fitted, exhibit, names, heading),
     *_trends(found, fitted, heading),
-    *_rates(rows, heading),
+    *_rates(rows, getattr(spec, 'choice', None), heading),
     *_missing(rows, heading),
     *_repeat(rows, folder, heading),
   ]
@@ -237,10 +250,13 @@ def _trends(found, fitted, heading):
         told = trend.comparison.sentence
         laws = page.Tables([trends.table(trend)])
         blocks += [page.Text(told, faint=True), page.Fold('The laws', laws)]
-  return [heading('Ten times more data'), *blocks] if blocks else []
+  if not blocks:
+    return []
+  told = page.Text(_SCATTER, faint=True)
+  return [heading('Ten times more data'), told, *blocks]
 
 
-def _rates(rows, heading):
+def _rates(rows, choice, heading):
   tried = tables.learning_rates(rows)
   used = collections.defaultdict(dict)
   for row in panels.shown(rows):
@@ -250,16 +266,20 @@ def _rates(rows, heading):
   if not tried.rows and not told:
     return []
   text = f'Used in all runs: {told}.' if told else 'Used so far: none.'
+  if not tried.rows:
+    return [heading('Learning rate'), page.Text(text)]
   return [
     heading('Learning rate'),
-    page.Text(
-      f'{text} Chosen once, at one point of the study with a seed that is not '
-      'reported, then fixed, as in the paper.'
-      if tried.rows
-      else text
-    ),
-    *([page.Tables([tried])] if tried.rows else []),
+    page.Text(f'{text} {_CHOSEN}{_not_held_out(choice)}'),
+    page.Tables([tried]),
   ]
+
+
+def _not_held_out(choice):
+  """Names the tasks whose rates were tried on what is reported."""
+  tasks = choice.tasks if choice else ()
+  same = [name for name in tasks if name not in choice.data]
+  return _SAME_PICTURES.format(', '.join(same)) if same else ''
 
 
 def _missing(rows, heading):

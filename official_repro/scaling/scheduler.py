@@ -197,8 +197,8 @@ class Scheduler:
           'so it was not finished; it goes on from its checkpoint.'
         )
       if run.leaves_of:
-        leaves.write(run.leaves_of, str(flags['labels']))
-      self._state.begin(run, flags)
+        leaves.write(run.leaves_of, run.leaves_file)
+      self._state.begin(run)
       process = processes.start(
         commands.words(run, flags),
         os.path.join(run.folder, state_lib.LOG),

@@ -275,7 +275,9 @@ def _training(name, module, content, prefix):
     content['data'],
     **_length(content, prefix),
     override=override,
-    learning_rate=rate and _rate(rate, f'{prefix}.learning_rate'),
+    learning_rate=(
+      None if rate is None else _rate(rate, f'{prefix}.learning_rate')
+    ),
   )
 
 

@@ -188,12 +188,19 @@ class State:
       # It comes last; the exit code may be lost with the study's process.
       return _has_output(run)
     record, evaluation = self.record(run), last_evaluation(run.folder)
-    if record.get('exit_code') != 0 or evaluation is None or evaluation.cut:
+    # Of a job on a cluster no exit code comes back.
+    ended = record.get('exit_code') == 0 or record.get('on_cluster')
+    if not ended or evaluation is None or evaluation.cut:
       return False
     return evaluation.step >= record.get('steps', 0)
 
-  def begin(self, run: run_lib.Run, flags: dict) -> None:
-    """Writes that a run begins, before it does."""
+  def begin(self, run: run_lib.Run, on_cluster: bool = False) -> None:
+    """Writes that a run begins, before it does.
+
+    Args:
+      run: which one.
+      on_cluster: whether it is a job, whose end is only seen in its folder.
+    """
     os.makedirs(run.folder, exist_ok=True)
     self._write(
       run,
@@ -201,6 +208,7 @@ class State:
       started=time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
       steps=run.length.now() if run.length else 0,
       exit_code=None,
+      on_cluster=on_cluster,
     )
 
   def adopt(self, run: run_lib.Run, origin: str) -> None:

@@ -72,31 +72,49 @@ def missing(rows: Sequence[results.Row]) -> Table:
 
 
 def learning_rates(rows: Sequence[results.Row]) -> Table:
-  """Returns the learning rates that were tried, and what they gave."""
+  """Returns the learning rates that were tried, and what they gave.
+
+  Nothing is chosen before all tries of a task are done.
+  """
   first = {}  # the metric that decides
   for row in rows:
     if row.stage == 'choice' and row.metric:
       first.setdefault(row.task, row.metric)
-  tried = [
-    r for r in rows if r.stage == 'choice' and r.metric == first.get(r.task)
-  ]
-  best = {}
-  for row in filter(panels.counts, tried):
-    if row.task not in best or row.value > best[row.task].value:
-      best[row.task] = row
-  lines = [
-    (
-      row.task,
-      _UNKNOWN if row.learning_rate is None else f'{row.learning_rate:g}',
-      row.metric,
-      f'{row.value:.3f}' if panels.counts(row) else _status(row),
-      'chosen' if row is best.get(row.task) else '',
-    )
-    for row in tried
-  ]
+  lines = []
+  for task, metric in first.items():
+    tried = [
+      r for r in rows if (r.stage, r.task, r.metric) == ('choice', task, metric)
+    ]
+    tried.sort(key=lambda r: r.learning_rate or 0.0)
+    told = _choice(tried)
+    lines += [
+      (
+        task,
+        _UNKNOWN if row.learning_rate is None else f'{row.learning_rate:g}',
+        metric,
+        f'{row.value:.3f}' if panels.counts(row) else _status(row),
+        told if i == _best(tried) else '',
+      )
+      for i, row in enumerate(tried)
+    ]
   return Table(
     ('task', 'learning rate', 'metric', 'value', ''), lines, '', (0, 2, 4)
   )
+
+
+def _best(tried):
+  """Returns the place of the best one, the first of equals; None: no value."""
+  places = [i for i, row in enumerate(tried) if panels.counts(row)]
+  return max(places, key=lambda i: tried[i].value, default=None)
+
+
+def _choice(tried):
+  """Returns what the best one is, as choice.Chosen has it."""
+  if any(row.status != 'done' for row in tried):
+    return 'best so far'
+  if len(tried) > 1 and _best(tried) in (0, len(tried) - 1):
+    return 'chosen, the last one tried on its side: a better one may lie beyond'
+  return 'chosen'
 
 
 def counts(rows: Sequence[results.Row]) -> dict:

@@ -8,10 +8,12 @@ import numpy as np
 
 from official_repro.data.audit.tables import Table
 from official_repro.scaling import bootstrap, laws, panels
+from official_repro.scaling import fit as fit_lib
 from official_repro.scaling import forecast as forecast_lib
 from official_repro.scaling.points import count
 
 _CURVE = 60  # points of a drawn law
+_MOST_DIGITS = 5  # after the point, of a metric to ask for
 _FACTOR = 10  # "ten times more data"
 # Parameters of the laws: knees are sizes; of c and k the size tells little.
 _OF_IMAGES, _WITHOUT_UNIT = ('knee',), ('c', 'k')
@@ -39,10 +41,10 @@ class Trend:
 
   @property
   def sentence(self) -> str:
-    """The forecast, or why there is none."""
+    """The forecast and what a metric on the way takes, or why there is none."""
     text = f'No forecast: {self.reason}'
     if self.forecast:
-      text = self.forecast.sentence
+      text = ' '.join(filter(None, [self.forecast.sentence, self._needed()]))
     return f'{text} {_ONE_SEED}' if self.comparison and self.one_seed else text
 
   @property
@@ -57,6 +59,22 @@ class Trend:
       if candidate.law == laws.LOG_LINEAR.name and candidate.fit:
         return candidate.fit.parameters['b']
     return None
+
+  def _needed(self):
+    """Says the images for a round metric between the last size and the end."""
+    fit = self.comparison.preferred.fit
+    metric = _roundest(*fit.values([fit.sizes.images[-1], self.end]))
+    if metric is None:
+      return ''
+    try:
+      images = fit_lib.images_needed(fit, metric)
+    except ValueError:  # a broken line has it also far below the sizes
+      return ''
+    value, low, high = map(_about, (images.value, images.low, images.high))
+    return (
+      f'A metric of {metric:g} takes about {value} images (90% interval {low} '
+      f'to {high}) by the {fit.law.name}.'
+    )
 
   def curve(self) -> Optional[tuple]:
     """Returns ([N] images, [N] metric) of the preferred law, to draw."""
@@ -138,6 +156,23 @@ def _fit(series, bounds):
     return Trend(series, None, None, reason)
   fitted = comparison.preferred.fit is not None
   return Trend(series, comparison if fitted else None, None, reason)
+
+
+def _roundest(start, end):
+  """Returns the number of fewest digits strictly between two; None if equal."""
+  low, high = sorted((start, end))
+  for digits in range(_MOST_DIGITS):
+    found = round((math.floor(low * 10**digits) + 1) / 10**digits, digits)
+    if low < found < high:
+      return found
+  return None
+
+
+def _about(images):
+  """4641.6 -> '4,600'."""
+  if math.isinf(images):
+    return 'more than can be told'
+  return count(float(f'{images:.2g}'))
 
 
 def _parameters(fit_):

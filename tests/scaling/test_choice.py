@@ -1,8 +1,10 @@
+import dataclasses
 import json
 
 import pytest
 
-from official_repro.scaling import choice
+from official_repro.scaling import choice, tables
+from tests.scaling.rows_made_up import row
 
 
 def test_the_best_is_chosen():
@@ -36,3 +38,27 @@ def test_the_file(tmp_path):
     'tried': [[1e-3, 0.1], [1e-2, 0.2]],
     'at_edge': True,
   }
+
+
+@pytest.mark.parametrize(
+  ('values', 'told'),
+  [
+    ((0.2, 0.3, 0.1), {'0.01': 'chosen'}),
+    ((0.3, 0.3, 0.1), {'0.001': 'chosen, the last one tried on its side'}),
+    ((0.2, 0.3, None), {'0.01': 'best so far'}),  # the third is not run
+  ],
+)
+def test_the_choice_as_the_report_shows_it(values, told):
+  rates = (0.001, 0.01, 0.1)
+  rows = [
+    row(v, stage='choice', learning_rate=r, seed=100)
+    for r, v in zip(rates, values)
+  ]
+  rows = [
+    dataclasses.replace(r, status='not run') if r.value is None else r
+    for r in rows
+  ]
+  shown = tables.learning_rates(rows[::-1]).rows
+  assert [line[1] for line in shown] == ['0.001', '0.01', '0.1']
+  notes = {line[1]: line[-1].split(':')[0] for line in shown if line[-1]}
+  assert notes == told

@@ -53,6 +53,26 @@ def test_what_does_not_appear_is_said():
   assert 'at 0 of 4 sizes: -0.010' in found.evidence
 
 
+def test_an_interval_that_holds_0_tells_nothing():
+  # Differences of the seeds: d - .01, d, d + .01; half .01686, see below.
+  verdicts = {
+    d: judge('table1_imagenet', runs('init', {'random': 0.2, 'pretrained': p}))[
+      'init'
+    ].verdict
+    for d, p in ((-0.02, 0.18), (-0.01, 0.19), (0.01, 0.21), (0.02, 0.22))
+  }
+  assert verdicts == {
+    -0.02: claims.NOT_FOUND,
+    -0.01: claims.OPEN,  # whatever its sign
+    0.01: claims.OPEN,
+    0.02: claims.FOUND,
+  }
+  # No seed differs: surely not above.
+  rows = runs('init', {'random': 0.2}) + runs('init', {'pretrained': 0.2})
+  found = judge('table1_imagenet', rows)['init']
+  assert found.verdict == claims.NOT_FOUND
+
+
 def test_one_seed_is_not_enough():
   found = judge('data_size', data_size(seeds=(0,)))
   assert {f.verdict for f in found.values()} == {claims.OPEN}
@@ -110,13 +130,41 @@ def test_on_par():
   assert found['vocabulary'].verdict == claims.OPEN  # too few seeds to say
   found = judge('vocabulary', runs('vocabulary', {'all': 0.4, 'leaves': 0.3}))
   assert found['vocabulary'].verdict == claims.NOT_FOUND
+  # .008 to .042: a difference, but perhaps one within .019.
+  found = judge('vocabulary', runs('vocabulary', {'all': 0.4, 'leaves': 0.375}))
+  assert found['vocabulary'].verdict == claims.OPEN
+
+
+def test_on_par_on_average_only_is_on_par_in_part():
+  rows = [
+    row(v + NOISE[s], vocabulary=name, images=n, seed=s)
+    for n, pair in ((1000, (0.45, 0.35)), (3000, (0.35, 0.45)))
+    for name, v in zip(('all', 'leaves'), pair)
+    for s in SEEDS
+  ]
+  found = judge('vocabulary', rows)['vocabulary']
+  assert found.verdict == claims.IN_PART
+  assert '-0.100 to +0.100 by setting; on par is within' in found.evidence
+
+
+def test_runs_without_a_partner_are_told():
+  rows = [
+    row(0.1, init='random', seed=0),
+    row(0.2, init='pretrained', seed=1),
+  ]
+  found = judge('table1_imagenet', rows)['init']
+  assert found.verdict == claims.OPEN
+  assert 'no two runs that are done, of the same seed' in found.evidence
 
 
 def test_noise_lowers_the_metric():
   found = judge('noise', runs('noise', {0.0: 0.3, 0.2: 0.28, 0.4: 0.2}))
   assert found['noise'].verdict == claims.FOUND
   assert 'from 0% to 40% wrong labels -0.100' in found['noise'].evidence
+  # Deviation .02 between the ends, half .0337.
   found = judge('noise', runs('noise', {0.0: 0.3, 0.2: 0.31, 0.4: 0.32}))
+  assert found['noise'].verdict == claims.OPEN
+  found = judge('noise', runs('noise', {0.0: 0.3, 0.2: 0.32, 0.4: 0.34}))
   assert found['noise'].verdict == claims.NOT_FOUND
 
 
@@ -127,6 +175,12 @@ def test_larger_nets_gain_more():
   assert found.verdict == claims.FOUND
   # (.45 - .25) - (.3 - .2)
   assert 'changes by +0.100' in found.evidence
+  # In the middle the gain is larger still: .48 - .23 = .25.
+  rows += runs('depth', {26: 0.23}, init='random')
+  rows += runs('depth', {26: 0.48}, init='pretrained')
+  found = judge('capacity', rows)['depth']
+  assert found.verdict == claims.IN_PART
+  assert found.evidence.endswith('rises at 1 of 2 steps')
 
 
 def test_a_study_of_something_else_cannot_tell():

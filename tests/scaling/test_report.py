@@ -10,7 +10,7 @@ import types
 import pytest
 from PIL import Image
 
-from official_repro.scaling import page, report, results
+from official_repro.scaling import page, report, results, trends
 from tests.scaling.rows_made_up import SEEDS, data_size, from_scratch, row
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
@@ -115,6 +115,29 @@ def test_ten_times_more_data(tmp_path):
   shown = write(tmp_path, data_size())
   # .2 + .1 log10(300,000 / 1000)
   assert '300,000 images, would give 0.448 (90% interval' in shown.text
+  # .4 is at 100,000 images, of frozen .25 at 31,623, past the largest size.
+  assert 'A metric of 0.4 takes about 100,000 images (90% int' in shown.text
+  assert 'not other pictures of the evaluation' in shown.text
+
+
+def test_a_round_metric_to_ask_for():
+  for start, end, found in (
+    (0.348, 0.448, 0.4),
+    (0.31, 0.34, 0.32),
+    (5.2, 4.9, 5),  # a loss falls
+    (0.4, 0.5, 0.41),
+    (0.3, 0.3, None),
+  ):
+    assert trends._roundest(start, end) == found
+
+
+@pytest.mark.parametrize('data', [{}, {'detection': 'other'}])
+def test_a_choice_on_reported_pictures_is_told(tmp_path, data):
+  rows, specs = many()
+  specs[0].choice = types.SimpleNamespace(tasks=('detection',), data=data)
+  shown = write(tmp_path, rows, *specs).text
+  told = 'Of detection the choice was on the pictures of the results themselves'
+  assert (told in shown) == (not data)
 
 
 def test_the_numbers_come_first_in_one_table(tmp_path):

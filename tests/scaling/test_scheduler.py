@@ -1,6 +1,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import threading
 
@@ -53,7 +54,10 @@ def test_a_study_from_data_to_report(tmp_path, capsys):
   assert (row.labels, row.noise, row.vocabulary) == ('filled', 0.2, 'all')
   assert row.model_dir == f'runs/{FROZEN}'
   assert row.command.startswith('python -m object_detection.train --exp')
-  assert 'tiny: runs 8 done' in capsys.readouterr().out
+  told = capsys.readouterr()
+  assert 'tiny: runs 8 done' in told.out
+  assert f'Report: {tmp_path}/out/report.html\n' in told.out
+  assert re.search(r'runs \d+/16 done, 1 running, 0 failed  ETA ~', told.err)
   assert (tmp_path / 'out' / 'report.html').stat().st_size > 1000
 
   # What is done is never run again; the result is the same.
@@ -250,3 +254,6 @@ def test_leaves_are_listed_for_a_vocabulary(tmp_path):
   fakes.run(tmp_path, **small(vocabulary=['leaves']))
   path = tmp_path / 'out' / 'labels' / 'jft-leaves.txt'
   assert path.read_text() == 'cat\ndog\n'  # animal is their parent
+  path.unlink()
+  fakes.run(tmp_path, **small(vocabulary=['all', 'leaves']))
+  assert path.exists()  # all labels, of images that have a leaf

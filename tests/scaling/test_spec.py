@@ -1,4 +1,3 @@
-import difflib
 import pathlib
 
 import pytest
@@ -71,6 +70,7 @@ def test_paths_count_from_data_root(tmp_path):
     ({'tasks': with_task(epochs=2)}, 'epochs and tasks.detection.steps both'),
     ({'tasks': with_task(learning_rates=[1])}, 'no learning_rate says where'),
     ({'tasks': with_task(learning_rates=['x'])}, "numbers above 0, got 'x'"),
+    ({'tasks': with_task(learning_rate=0)}, 'numbers above 0, got 0'),
     ({'tasks': with_task(override=3)}, 'override must hold keys .* got 3'),
     (
       {'tasks': with_task(override={'trainer': {'train_steps': 5}})},
@@ -163,9 +163,41 @@ def test_labels_of_values():
   assert axes.text('/runs/a/ckpt-100') == 'ckpt-100'
 
 
+PAPER = (
+  'table1_imagenet',
+  'detection_coco',
+  'detection_voc',
+  'segmentation',
+  'pose',
+  'data_size',
+  'epochs',
+  'vocabulary',
+  'capacity',
+  'initialisation',
+  'near_duplicates',
+)
+
+
 def test_every_paper_experiment_has_a_spec_and_a_twin():
   folder = pathlib.Path(spec.__file__).parent / 'specs'
   names = {p.stem for p in folder.glob('*.yaml')}
-  full = {n for n in names if not n.startswith('mini_')}
-  assert {f'mini_{n}' for n in full} <= names
-  assert difflib.get_close_matches('mini_noise', names)
+  assert names == {
+    *PAPER,
+    *(f'mini_{name}' for name in PAPER),
+    *('mini_story', 'mini_noise', 'mini_fill_in'),  # not of the paper
+  }
+  for name in PAPER:
+    full, twin = (
+      spec.load(str(folder / f'{n}.yaml')) for n in (name, f'mini_{name}')
+    )
+    assert full.paper == twin.paper == name
+
+
+def test_the_story_has_four_sizes_and_as_many_epochs_on_each():
+  folder = pathlib.Path(spec.__file__).parent / 'specs'
+  story = spec.load(str(folder / 'mini_story.yaml'))
+  assert len(story.values('images')) == 4
+  assert (story.pretrain.epochs, story.pretrain.steps) == (5, None)
+  tasks = {'classification', 'detection', 'segmentation', 'pose'}
+  assert set(story.tasks) == tasks
+  assert story.pretrain.metrics == ('mAP@100',)

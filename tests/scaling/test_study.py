@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -7,9 +8,11 @@ import sys
 import pytest
 
 from official_repro.scaling import folder, jobs
+from official_repro.scaling import state as state_lib
 from tests import binaries
 from tests.cluster import waiting
 from tests.scaling import fakes
+from tests.scaling.test_runs import made
 
 FEW = {'axes': {'images': [64]}}
 
@@ -148,13 +151,14 @@ def _is_alive(pid):
     return False
 
 
-def _on_volume(tmp_path):
+def _on_volume(tmp_path, **changes):
   """Returns a State whose folders are on the cluster's volume."""
   volume = {'mount': str(tmp_path), 'host_path': str(tmp_path)}
   changes = {
     'cluster': {'image': 'project:1', 'volumes': {'all': volume}},
     'pretrain': {'experiment': 'mini_jft', 'data': 'jft', 'steps': 5},
     **FEW,
+    **changes,
   }
   return fakes.study_state(tmp_path, **changes)
 
@@ -171,7 +175,7 @@ def test_runs_as_jobs_of_slurm(tmp_path):
   ]
   assert left_out == []
   lines = (tmp_path / 'jobs' / 'submit.sh').read_text().splitlines()
-  assert [s.split()[2] for s in lines if s.startswith('python')] == [
+  assert re.findall(r'\|\| python -m (\S+)', '\n'.join(lines)) == [
     'official_repro.build_records',
     'official_repro.subset',
     'official_repro.build_records',
@@ -180,6 +184,41 @@ def test_runs_as_jobs_of_slurm(tmp_path):
   variable = first.partition('=')[0]
   assert f'--dependency="afterok:${variable}"' in second
   subprocess.run(['bash', '-n', tmp_path / 'jobs' / 'submit.sh'], check=True)
+
+
+def test_what_depends_on_a_later_run_waits_for_it(tmp_path):
+  state = _on_volume(tmp_path, pretrain=fakes.CONTENT['pretrain'])  # in epochs
+  folder = str(tmp_path / 'jobs')
+  paths, left_out = jobs.write(state, 'slurm', folder)
+  assert left_out == ['pretraining/images=64', 'detection/images=64']
+  assert [os.path.basename(p) for p in paths] == ['submit.sh']
+  # The script makes the data, once; then the rest can be rendered.
+  for run in list(state.runs.values())[:3]:
+    made(run, 64)
+  subprocess.run(['bash', tmp_path / 'jobs' / 'submit.sh'], check=True)
+  paths, left_out = jobs.write(state, 'slurm', folder)
+  assert (len(paths), left_out) == (3, [])
+  assert 'records' not in (tmp_path / 'jobs' / 'submit.sh').read_text()
+
+
+def test_what_jobs_have_made_is_done(tmp_path):
+  state = _on_volume(tmp_path)
+  jobs.write(state, 'slurm', str(tmp_path / 'jobs'))
+  *data, before, run = state.runs.values()
+  for one in data:
+    made(one, 64)
+  for one, step in ((before, 5), (run, 39)):
+    fakes.evaluated(one, step)
+  assert state.status(before) == state_lib.DONE
+  assert state.status(run) == state_lib.BEGUN  # 39 of its 40 steps
+  fakes.evaluated(run, 40)
+  assert state.status(run) == state_lib.DONE
+  # Another command does not go on from it.
+  changed = _on_volume(
+    tmp_path, pretrain={'experiment': 'mini_jft', 'data': 'jft', 'steps': 6}
+  )
+  with pytest.raises(ValueError, match='pretraining.* another command.*delete'):
+    jobs.write(changed, 'slurm', str(tmp_path / 'jobs'))
 
 
 def test_runs_as_jobs_of_kubernetes(tmp_path):
@@ -193,5 +232,5 @@ def test_what_cannot_be_rendered_is_told(tmp_path):
   assert 'Key cluster of the spec is missing' in done.stderr
   done = study(tmp_path, '--render_target=slurm', cluster={'image': 'x'}, **FEW)
   assert done.returncode == 1
-  # Steps are counted in epochs, so that they wait for the data.
+  # At once, though steps are counted in epochs and wait for the data.
   assert 'as a job: Key volumes is missing' in done.stderr

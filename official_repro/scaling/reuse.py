@@ -53,7 +53,9 @@ def index(folders: Iterable[str]) -> dict:
     for path in sorted(pathlib.Path(folder, 'runs').rglob(state_lib.RECORD)):
       record = _read(path)
       content = record.get('content')
-      if content and record.get('exit_code') == 0:
+      # Of a job on a cluster no exit code comes back; `take` looks at its files.
+      ended = record.get('exit_code') == 0 or record.get('on_cluster')
+      if content and ended:
         output = path.parent.joinpath(record['output']).resolve()
         found.setdefault(
           content, Found(name, record['run_id'], path.parent, output)

@@ -131,6 +131,13 @@ def test_an_unfinished_run_is_not_taken(tmp_path, first):
   assert taken(other(tmp_path, first))[TRAINED] is None
 
 
+def test_a_job_of_a_cluster_is_taken_by_what_it_left(tmp_path, first):
+  path = first / 'runs' / TRAINED / 'study.json'
+  of_job = {'exit_code': None, 'on_cluster': True}
+  path.write_text(json.dumps({**json.loads(path.read_text()), **of_job}))
+  assert taken(other(tmp_path, first))[TRAINED] == f'tiny: {TRAINED}'
+
+
 def test_a_folder_without_a_study_is_told(tmp_path):
   with pytest.raises(ValueError, match=r'--reuse: folder .* holds no study'):
     reuse.index([str(tmp_path)])

@@ -8,7 +8,9 @@ from typing import Any, Callable
 from official_repro.core import known_keys
 
 KEPT, REMOVED = 'kept', 'removed'
-ALL, LEAVES = 'all', 'leaves'
+ALL = 'all'
+# Labels that none is below, and those that some are.
+LEAVES, PARENTS = LISTS = 'leaves', 'parents'
 PRETRAINED, RANDOM = 'pretrained', 'random'
 # `NAME+pretrained`: pre-training starts from the checkpoint NAME, transfer from
 # what that gives, the paper's "ImageNet+300M".
@@ -61,7 +63,7 @@ AXES: Mapping[str, Axis] = {
   ),
   'epochs': Axis(_is_number(lambda v: v > 0), 'numbers above 0'),
   'vocabulary': Axis(
-    _is_word, f'{ALL}, {LEAVES} or files of labels', of_data=True
+    _is_word, f'{ALL}, {LEAVES}, {PARENTS} or files of labels', of_data=True
   ),
   'depth': Axis(
     _is_one_of(*_DEPTHS),

@@ -35,9 +35,9 @@ def of(state: Any, run: run_lib.Run) -> Optional[str]:
   override = json.loads(flags.pop('params_override', '{}'))
   if run.length:
     flags.setdefault('train_steps', run.length.preset.steps)
-  if run.leaves_of:  # a list of what data_dir holds
+  for which, _, file in run.lists:  # of what data_dir holds
     for name in flags.keys() & {'labels', 'having'}:
-      flags[name] = flags[name].replace(run.leaves_file, 'leaves')
+      flags[name] = flags[name].replace(file, which)
   text = json.dumps(
     {
       'module': run.module,

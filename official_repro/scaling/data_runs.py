@@ -125,7 +125,6 @@ class DataRuns:
       {'data_dir': source.path, **flags},
       [source],
       expected,
-      leaves_file=self._leaves_file(source),
     )
 
   def _lists(self, source, point):
@@ -143,27 +142,27 @@ class DataRuns:
     return None if own == axes_lib.ALL else self._list(source, own), others
 
   def _list(self, source, value):
-    if value == axes_lib.LEAVES:
-      return self._leaves_file(source)
+    if value in axes_lib.LISTS:
+      file = f'{os.path.basename(source.path)}-{value}.txt'
+      return os.path.join(self._output, 'labels', file)
     return os.path.join(self._spec.data_root, value)
 
-  def _leaves_file(self, source):
-    file = f'{os.path.basename(source.path)}-{axes_lib.LEAVES}.txt'
-    return os.path.join(self._output, 'labels', file)
+  def _lists_of(self, flags, depends):
+    """Returns the lists of labels that a run wants written, see Run.lists."""
+    named = [flags.get('labels'), *flags.get('having', '').split(',')]
+    files = [
+      (which, source.path, self._list(source, which))
+      for source in depends[:1]
+      for which in axes_lib.LISTS
+    ]
+    return tuple(entry for entry in files if entry[2] in named)
 
   def _is_all(self, source, images):
     # Exact where nothing was taken out; None where the folder is not there.
     return source.path == source.whole and source.expected == images
 
-  def _make(self, name, module, flags, depends, expected, leaves_file=None):
-    """Adds the run that makes a folder; returns its Source.
-
-    Args:
-      name, module, flags, depends, expected: of the run.
-      leaves_file: list that it may need.
-    """
-    files = [flags.get('labels'), *flags.get('having', '').split(',')]
-    needed = leaves_file is not None and leaves_file in files
+  def _make(self, name, module, flags, depends, expected):
+    """Adds the run that makes a folder; returns its Source."""
     run_id = f'data/{name}'
     path = os.path.join(self._output, 'data', name)
     self._add(
@@ -177,8 +176,7 @@ class DataRuns:
         dict.fromkeys(axes_lib.AXES),
         depends=tuple(s.run_id for s in depends if s.run_id),
         inputs=tuple(s.path for s in depends if not s.run_id),
-        leaves_of=depends[0].path if needed else None,
-        leaves_file=leaves_file if needed else '',
+        lists=self._lists_of(flags, depends),
       )
     )
     whole = depends[0].whole if depends else path

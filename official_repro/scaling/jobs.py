@@ -65,7 +65,7 @@ def write(
         f'delete {run.folder!r}, or render to another --output.'
       )
     flags = state.flags(run)
-    late = flags is None or run.leaves_of
+    late = flags is None or run.lists
     if late or not set(left_out).isdisjoint(run.depends):
       left_out.append(run.run_id)
       if run.length:  # what is wrong with the cluster is told at once

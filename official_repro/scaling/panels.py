@@ -47,6 +47,7 @@ _WORDS = {
   ('duplicates', 'removed'): 'duplicates removed',
   ('vocabulary', 'all'): 'all labels',
   ('vocabulary', 'leaves'): 'leaves only',
+  ('vocabulary', 'parents'): 'parents only',
 }
 
 

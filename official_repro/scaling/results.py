@@ -33,7 +33,8 @@ class Row:
       starts from.
     fraction: the same as a share of all, 0..1.
     epochs: of pre-training.
-    vocabulary: labels of pre-training: all, leaves or the name of a file.
+    vocabulary: labels of pre-training: all, leaves, parents or the name of a
+      file.
     depth: layers of the ResNet.
     labels: of pre-training: filled or given.
     noise: share of wrong labels of pre-training, 0..1.

@@ -53,7 +53,7 @@ def index(folders: Iterable[str]) -> dict:
     for path in sorted(pathlib.Path(folder, 'runs').rglob(state_lib.RECORD)):
       record = _read(path)
       content = record.get('content')
-      # Of a job on a cluster no exit code comes back; `take` looks at its files.
+      # No exit code comes back from a cluster; `take` looks at the files.
       ended = record.get('exit_code') == 0 or record.get('on_cluster')
       if content and ended:
         output = path.parent.joinpath(record['output']).resolve()

@@ -119,8 +119,8 @@ class Run:
     trained_on: data of the pre-training that it is or starts from.
     pretrain_length: length of that pre-training.
     inputs: data folders that it reads and the study does not make.
-    leaves_of: data folder whose leaves have to be listed before it starts.
-    leaves_file: where, as a flag of it names.
+    lists: (which of axes.LISTS, data folder, file) that have to be written
+      before it starts, as a flag of it names them.
   """
 
   run_id: str
@@ -139,8 +139,7 @@ class Run:
   trained_on: Optional[Source] = None
   pretrain_length: Optional[Length] = None
   inputs: tuple = ()
-  leaves_of: Optional[str] = None
-  leaves_file: str = ''
+  lists: tuple = ()
 
   @property
   def output(self) -> str:

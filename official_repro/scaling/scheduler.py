@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Optional
 
 from cluster import processes
 from official_repro.core import flags as core_flags
-from official_repro.scaling import commands, leaves, progress, reuse
+from official_repro.scaling import commands, label_lists, progress, reuse
 from official_repro.scaling import estimates as estimates_lib
 from official_repro.scaling import state as state_lib
 
@@ -196,8 +196,8 @@ class Scheduler:
           f'{run.run_id}: {state_lib.METRICS} ended in the middle of a line, '
           'so it was not finished; it goes on from its checkpoint.'
         )
-      if run.leaves_of:
-        leaves.write(run.leaves_of, run.leaves_file)
+      for which, data_dir, file in run.lists:
+        label_lists.write(which, data_dir, file)
       self._state.begin(run)
       process = processes.start(
         commands.words(run, flags),

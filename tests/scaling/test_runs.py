@@ -101,7 +101,7 @@ def test_vocabularies_have_the_same_images(tmp_path):
       assert 'vocabulary=' in run.flags['data_dir']
   parts = [r for r in plan.values() if r.task == 'data' and 'having' in r.flags]
   jft = plan['data/jft'].output
-  assert [(r.leaves_of, r.leaves_file) for r in parts] == [(jft, leaves)] * 3
+  assert [r.lists for r in parts] == [(('leaves', jft, leaves),)] * 3
 
 
 def test_all_of_a_folder_that_is_there_is_no_part(tmp_path):
@@ -239,7 +239,8 @@ def test_data_axes(tmp_path):
   assert dedup.flags['against'] == 'validation'
   base = 'data/jft,noise=0.4,duplicates=removed'
   leaves = plan[f'{base},images=64,vocabulary=leaves']
-  assert leaves.leaves_of == dedup.output
+  ((which, folder, _),) = leaves.lists
+  assert (which, folder) == ('leaves', dedup.output)
   few = plan[f'{base},images=64,vocabulary=few']
   assert few.flags['labels'] == str(tmp_path / 'few.txt')
   assert few.flags['num_images'] == 64

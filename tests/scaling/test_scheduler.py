@@ -255,5 +255,7 @@ def test_leaves_are_listed_for_a_vocabulary(tmp_path):
   path = tmp_path / 'out' / 'labels' / 'jft-leaves.txt'
   assert path.read_text() == 'cat\ndog\n'  # animal is their parent
   path.unlink()
-  fakes.run(tmp_path, **small(vocabulary=['all', 'leaves']))
+  options = running.Options(rerun_stale=True)  # leaves that have a parent
+  fakes.run(tmp_path, options, **small(vocabulary=['all', 'leaves', 'parents']))
   assert path.exists()  # all labels, of images that have a leaf
+  assert path.with_name('jft-parents.txt').read_text() == 'animal\n'

@@ -1,15 +1,17 @@
-"""The labels of a data folder that are nobody's parent, for --labels."""
+"""The leaves of a label space, or its parents, as a file for --labels."""
 
 import collections
 import os
 
 from official_repro.data import hierarchy as hierarchy_lib
+from official_repro.scaling import axes
 
 
-def write(data_dir: str, path: str) -> None:
-  """Writes the names of the leaves of a label space, one a line.
+def write(which: str, data_dir: str, path: str) -> None:
+  """Writes the names of some labels, one a line.
 
   Args:
+    which: axes.LEAVES, those that none is below, or axes.PARENTS, the others.
     data_dir: data folder with labels.tsv.
     path: file to write, a list for official_repro.subset.
 
@@ -21,7 +23,7 @@ def write(data_dir: str, path: str) -> None:
   names = [
     name if count[name] == 1 else str(i)  # a name that several have tells none
     for i, name in enumerate(hierarchy.names)
-    if not hierarchy.children(i)
+    if bool(hierarchy.children(i)) == (which == axes.PARENTS)
   ]
   os.makedirs(os.path.dirname(path), exist_ok=True)
   with open(path + '.tmp', 'w', encoding='utf-8') as f:

@@ -252,8 +252,10 @@ def _trends(found, fitted, heading):
         blocks += [page.Text(told, faint=True), page.Fold('The laws', laws)]
   if not blocks:
     return []
-  told = page.Text(_SCATTER, faint=True)
-  return [heading('Ten times more data'), told, *blocks]
+  title = heading('Ten times more data')
+  if all(t.one_seed for row in fitted for t in filter(None, row)):
+    return [title, *blocks]  # each says what its interval is
+  return [title, page.Text(_SCATTER, faint=True), *blocks]
 
 
 def _rates(rows, choice, heading):

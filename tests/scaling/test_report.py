@@ -208,6 +208,9 @@ def test_one_seed_has_no_interval(tmp_path):
   assert 'One seed, so no interval.' in shown.text
   assert 'One seed of each size: the interval is from' in shown.text
   assert '±' not in shown.text
+  other_seeds = 'Intervals of 90%: what other seeds'
+  assert other_seeds not in shown.text
+  assert other_seeds in write(tmp_path, data_size()).text
 
 
 @pytest.mark.parametrize(

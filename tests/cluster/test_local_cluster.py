@@ -56,7 +56,7 @@ def test_the_binary_takes_its_tasks_with_it(tmp_path, number, code):
   names = ('chief-0', 'worker-0', 'ps-0')
   pids = [local.started(tmp_path, name)['pid'] for name in names]
   launcher.send_signal(number)
-  _, errors = launcher.communicate(timeout=20)
+  _, errors = launcher.communicate(timeout=60)
   assert launcher.returncode == code
   assert 'Traceback' not in errors
   _wait_until_dead(pids)
@@ -86,7 +86,7 @@ def test_the_binary_names_its_logs_and_keeps_them_on_failure(tmp_path):
     folder.mkdir()
     plan = {'worker-0': [['say:hello', f'code:{code}']]}
     launcher = _launch(folder, {'workers': 1}, plan)
-    output, errors = launcher.communicate(timeout=20)
+    output, errors = launcher.communicate(timeout=60)
     assert launcher.returncode == code
     assert output == 'worker-0 started\nhello\n'
     start = f'Starting worker-0; logs in {folder}/local_cluster-'

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from official_repro.data import manifest, pipeline, reading, slices
 from official_repro.data import records as records_lib
-from tests.data import test_parts
 from tests.data import pipelines as base
+from tests.data import test_parts
 
 # An epoch of 37 records, in three groups; 8 steps are more than one.
 BATCH, STEPS = 8, 8

@@ -92,13 +92,13 @@ class DataRuns:
     flags, names = {}, []
     images, fraction = point.get('images'), point.get('fraction')
     expected = source.expected
-    # All of the data is no part, and no draw.
     if images is not None and expected is not None and images > expected:
       raise ValueError(
         f'Key axes.images has {images:,}, and the data folder '
         f'{os.path.basename(source.path)!r} has {expected:,} training images; '
         'take fewer, or give it more (num_images where it is generated).'
       )
+    # All of the data is no part, and no draw.
     if images is not None and not self._is_all(source, images):
       flags['num_images'], expected = images, images
       names.append('images')

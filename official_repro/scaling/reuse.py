@@ -86,6 +86,7 @@ def take(
 ) -> Optional[Found]:
   """Takes a run from another study, if there is one of the same content.
 
+  Parts of a data folder are made here, as they point at its records.
   Its files are linked where both folders lie on one disk, else copied, so that
   either study may be deleted. They appear in the study's folder all at once.
 
@@ -100,6 +101,8 @@ def take(
   Raises:
     OSError: the files cannot be written.
   """
+  if run.stage == run_lib.DATA and (run.depends or run.inputs):
+    return None  # a view on records beside it: it cannot go elsewhere alone
   found = known.get(content_lib.of(state, run)) if known else None
   if found is None or not _is_whole(found, run):
     return None

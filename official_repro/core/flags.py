@@ -6,6 +6,7 @@ read only here and in the binaries.
 
 import dataclasses
 import difflib
+import os
 import sys
 import traceback
 from collections.abc import Mapping
@@ -277,7 +278,7 @@ def _guarded(main):
       sys.exit(143)
     except LostPeerError as e:
       print(f'Error: {_one_line(str(e))}', file=sys.stderr)
-      sys.exit(LOST_PEER)
+      _exit_at_once(LOST_PEER)
     except KeyboardInterrupt:
       print('Interrupted.', file=sys.stderr)
       sys.exit(130)
@@ -291,6 +292,17 @@ def _guarded(main):
       _fail_from(e)
 
   return guarded
+
+
+def _exit_at_once(code):
+  """Ends the process as it is.
+
+  TensorFlow's threads may wait for the lost task for ever, and the end of the
+  interpreter for them.
+  """
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(code)
 
 
 def _is_tensorflow_error(e):

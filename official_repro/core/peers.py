@@ -18,6 +18,9 @@ from official_repro.core.cluster_config import ClusterConfig
 _POLL_SECONDS = 0.5
 _TELL_SECONDS = 10
 _CONNECT_SECONDS = 2
+_ASK_SECONDS = 2
+# A server that has not listened for so long is gone.
+_SILENT_SECONDS = 10
 # Tasks asked at the same time: a machine that is off takes all of the time.
 _AT_ONCE = 32
 _TASK = re.compile(r'/job:(\w+)/replica:\d+/task:(\d+)')
@@ -122,6 +125,42 @@ def _hang_up(server):
   with contextlib.suppress(OSError):
     while True:
       server.accept()[0].close()
+
+
+class Servers:
+  """Asks parameter servers whether they still listen.
+
+  A step that reads from a lost server fails most of the time, but may as well
+  wait for ever: TensorFlow tries to reach the server again and again, or takes
+  the worker for the lost one and waits until it comes back.
+
+  Args:
+    config: the cluster; None where there is none.
+  """
+
+  def __init__(self, config: Optional[ClusterConfig]):
+    others = config.others() if config else {}
+    self._addresses = {n: a for n, a in others.items() if n.startswith('ps-')}
+    self._asked = time.monotonic()
+    self._silent_since = {}
+
+  def check(self) -> None:
+    """To be called all the time; asks now and then.
+
+    Raises:
+      tf.errors.UnavailableError: one has not listened for ten seconds.
+    """
+    now = time.monotonic()
+    if not self._addresses or now - self._asked < _ASK_SECONDS:
+      return
+    self._asked = now
+    before = self._silent_since
+    self._silent_since = {
+      name: before.get(name, now) for name in missing(self._addresses)
+    }
+    for name, since in self._silent_since.items():
+      if now - since >= _SILENT_SECONDS:
+        raise tf.errors.UnavailableError(None, None, f'{name} does not listen')
 
 
 @contextlib.contextmanager

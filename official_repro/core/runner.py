@@ -227,6 +227,7 @@ class _Run:
     self.trainer.should_stop = self._should_stop
     self.trainer.on_step = self._on_step
     self.trainer.on_wait = self._on_wait
+    self.trainer.on_poll = peers.Servers(self.cluster).check
     with contextlib.ExitStack() as stack:
       stack.enter_context(self.signal.listening())
       self.watchdog = stack.enter_context(self._make_watchdog())

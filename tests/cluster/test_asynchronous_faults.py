@@ -51,10 +51,12 @@ def test_accidents(tmp_path):
     tasks.start_task('chief', 0)
     waiting.words(tasks, 'chief', 0, f'at step {at}.')
     waiting.checkpoint(run, at)
-    # A parameter server is killed: its variables are gone.
+    # A parameter server is killed: its variables are gone. TensorFlow may well
+    # wait for a step that does not come back.
+    tasks.kill('worker', 1, signal.SIGSTOP)
     tasks.kill('ps', 0)
     assert tasks.wait('chief', 0, waiting.SECONDS) == 138
-    # Threads of TensorFlow may print a line after it.
+    # Threads of TensorFlow may print a line beside it.
     sentence = r'^Error: ps-0 was lost \(\w+\)\. .*ckpt-\d+\.$'
     assert re.search(sentence, tasks.output('chief', 0), re.M)
     at = waiting.checkpoint(run)

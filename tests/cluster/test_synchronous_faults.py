@@ -57,8 +57,8 @@ def test_accidents(tmp_path):
     tasks.start_task('worker', 0)
     assert tasks.wait('worker', 0, waiting.SECONDS) == 138
     address = tasks.cluster['worker'][1]
-    last = tasks.output('worker', 0).strip().splitlines()[-1]
-    assert last.startswith(f'Error: worker-1 ({address}) did not come within 1')
+    sentence = f'Error: worker-1 ({address}) did not come within 1'
+    assert sentence in tasks.output('worker', 0)
   with cluster(data, run, starts[1]) as tasks:
     tasks.start()
     at = waiting.checkpoint(run)
@@ -99,8 +99,9 @@ def test_accidents(tmp_path):
     # One is killed: the other one ends, and may be started again.
     tasks.kill('worker', 1)
     assert tasks.wait('worker', 0, waiting.SECONDS) == 138
-    last = tasks.output('worker', 0).strip().splitlines()[-1]
-    assert re.match(r'Error: worker-1 was lost \(\w+\)\. .*ckpt-\d+\.$', last)
+    # Threads of TensorFlow may print a line beside it.
+    sentence = r'^Error: worker-1 was lost \(\w+\)\. .*ckpt-\d+\.$'
+    assert re.search(sentence, tasks.output('worker', 0), re.M)
   found = of_both(starts[2])
   assert min(found) == step + 3 and max(found) >= later
   taken.update(found)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from tests import binaries
@@ -72,3 +75,29 @@ def test_help_lists_the_flags():
   done = _run('--help')
   for flag in ('--experiment', '--data_dir', '--init_checkpoint', '--resume'):
     assert flag in done.stdout
+
+
+_LOST = """
+import threading
+from official_repro.core import flags
+
+def main(argv):
+  print('begun')
+  threading.Thread(target=threading.Event().wait).start()
+  raise flags.LostPeerError('ps-0 was lost.')
+
+flags.run(main)
+"""
+
+
+def test_a_lost_task_ends_the_process_whatever_its_threads_wait_for():
+  done = subprocess.run(
+    [sys.executable, '-c', _LOST],
+    capture_output=True,
+    text=True,
+    check=False,
+    timeout=60,
+  )
+  assert done.returncode == 138
+  assert done.stdout == 'begun\n'
+  assert done.stderr == 'Error: ps-0 was lost.\n'

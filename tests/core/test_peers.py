@@ -129,3 +129,39 @@ def test_other_errors_and_other_runs_are_left_alone():
     peers.lost_is_told(None, str),
   ):
     raise tf.errors.UnavailableError(None, None, 'a disk')
+
+
+def with_servers(*servers):
+  tasks = {'chief': ('me:1',), 'ps': servers}
+  return cluster_config.ClusterConfig(tasks, 'chief', 0)
+
+
+def test_a_server_that_does_not_listen_any_more(monkeypatch):
+  times = iter([100, 101, 102, 111, 113])
+  monkeypatch.setattr(peers.time, 'monotonic', lambda: next(times))
+  gone = nobody()
+  with listening() as here:
+    servers = peers.Servers(with_servers(here, gone))
+    for _ in (101, 102, 111):  # not asked; found silent; 9 s later
+      servers.check()
+    with pytest.raises(tf.errors.UnavailableError, match='^ps-1 does not'):
+      servers.check()
+
+
+def test_a_server_that_comes_back(monkeypatch):
+  times = iter([100, 102, 111, 113, 122])
+  monkeypatch.setattr(peers.time, 'monotonic', lambda: next(times))
+  address = nobody()
+  servers = peers.Servers(with_servers(address))
+  servers.check()
+  with listening(int(address.split(':')[1])):
+    servers.check()
+  for _ in (113, 122):  # silent for nine seconds only
+    servers.check()
+
+
+def test_workers_are_not_asked(monkeypatch):
+  monkeypatch.setattr(peers, '_ASK_SECONDS', 0)
+  monkeypatch.setattr(peers, '_SILENT_SECONDS', 0)
+  peers.Servers(cluster('me:1', nobody())).check()
+  peers.Servers(None).check()

@@ -2,9 +2,10 @@
 
 python -m tests.elastic_process FILE --FLAG=VALUE ...
 
-Trains on two replicas, the record ids of each step to FILE (see recording).
-Then starts a worker for each of two lanes and a parameter server as threads and
-prints what came to whom as JSON, [[worker, record ids], ...].
+Trains on two replicas, the record ids of each step to FILE (see recording):
+up to step STOP first, then to the end, and evaluates. Then starts a worker for
+each of two lanes and a parameter server as threads and prints what came to whom
+as JSON, [[worker, record ids], ...].
 """
 
 import functools
@@ -13,6 +14,7 @@ import os
 import socket
 import sys
 
+STOP = 7
 # Of the lanes.
 START, BATCH, STEPS, SEED, GROUP = 24, 4, 16, 3, 32
 
@@ -32,11 +34,14 @@ def main():
   optimize_graphs(False)
   path, *words = sys.argv[1:]
   options = dict(word[2:].split('=', 1) for word in words)
-  with recording.to(path):
-    done = tiny.call('train', **options, strategy='mirrored')
-  print(done.stderr, file=sys.stderr)
-  if done.returncode:
-    sys.exit(done.returncode)
+  options['strategy'] = 'mirrored'
+  for more in ({'train_steps': STOP}, {'mode': 'train_and_eval'}):
+    with recording.to(path):
+      done = tiny.call('train', **{**options, **more})
+    print(done.stdout)
+    print(done.stderr, file=sys.stderr)
+    if done.returncode:
+      sys.exit(done.returncode)
   print(json.dumps(_lanes(options['data_dir'])))
 
 

@@ -103,7 +103,8 @@ def test_a_killed_run_goes_on_bit_for_bit(data, straight, tmp_path):
 def elastic(data, straight, tmp_path_factory):
   """Steps 5 to 10 on two replicas, from a checkpoint of the straight run.
 
-  Returns the folder, the records, and what the process printed.
+  Stopped and begun again between them, evaluated at the end. Returns the
+  folder, the records, and what the process printed.
   """
   folder = tmp_path_factory.mktemp('elastic') / 'run'
   folder.mkdir()
@@ -127,6 +128,15 @@ def test_one_replica_to_two_and_back(data, straight, elastic):
   reader = tf.train.load_checkpoint(str(folder / f'ckpt-{STEPS}'))
   position = reader.get_tensor('position/.ATTRIBUTES/VARIABLE_VALUE')
   assert position == STEPS * BATCH
+
+
+def test_two_replicas_go_on_and_evaluate(elastic):
+  folder, _, output = elastic
+  for step in (EVERY, elastic_process.STOP):
+    assert f'at step {step}.' in output
+  line, *others = (folder / 'metrics.jsonl').read_text().splitlines()
+  assert not others
+  assert json.loads(line)['examples_seen'] == 10 * BATCH
 
 
 def test_lanes_of_asynchronous_workers_are_disjoint_and_in_order(data, elastic):

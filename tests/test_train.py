@@ -294,17 +294,3 @@ def test_damaged_record_is_passed_over(data, tmp_path):
   shard.write_bytes(content)
   result = _train(str(copy), tmp_path / 'run', steps=12, mode='train_and_eval')
   assert np.isfinite(result['loss'])
-
-
-def test_two_replicas_train_and_resume(data, tmp_path):
-  words = tiny.train_options(
-    data, tmp_path, strategy='mirrored', mode='train_and_eval'
-  )
-  del words['train_steps']
-  done = binaries.process(
-    'tests.two_replicas', 'official_repro.train', '2,4', **words
-  )
-  assert done.returncode == 0, done.stderr
-  assert 'at step 2' in done.stdout
-  line = _lines(tmp_path / 'metrics.jsonl')[-1]
-  assert line['examples_seen'] == 32

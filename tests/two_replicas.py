@@ -1,9 +1,6 @@
 """Runs a binary on a machine that seems to have two CPUs.
 
-python -m tests.two_replicas MODULE STEPS,STEPS --FLAG=VALUE ...
-
-Each number is one run with that --train_steps, all in one process; those before
-the last one do not evaluate.
+python -m tests.two_replicas MODULE --FLAG=VALUE ...
 """
 
 import os
@@ -24,14 +21,11 @@ def main():
     cpu, [tf.config.LogicalDeviceConfiguration()] * 2
   )
   optimize_graphs(False)
-  module, runs, *words = sys.argv[1:]
-  *first, last = ([f'--train_steps={steps}'] for steps in runs.split(','))
-  for more in [*([*steps, '--mode=train'] for steps in first), last]:
-    done = binaries.call(module, *words, *more)
-    print(done.stdout, end='')
-    print(done.stderr, end='', file=sys.stderr)
-    if done.returncode:
-      sys.exit(done.returncode)
+  module, *words = sys.argv[1:]
+  done = binaries.call(module, *words)
+  print(done.stdout, end='')
+  print(done.stderr, end='', file=sys.stderr)
+  sys.exit(done.returncode)
 
 
 if __name__ == '__main__':

@@ -242,11 +242,10 @@ def test_detector_goes_on_from_a_detector(data, run, capsys, override, words):
 
 def test_two_replicas_train(data, tmp_path):
   words = tiny.train_options(
-    data, tmp_path, override='task.freeze=conv4', strategy='mirrored'
+    data, tmp_path, 2, override='task.freeze=conv4', strategy='mirrored'
   )
-  del words['train_steps']
   done = binaries.process(
-    'tests.two_replicas', 'object_detection.train', '2', **words
+    'tests.two_replicas', 'object_detection.train', **words
   )
   assert done.returncode == 0, done.stderr
   lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()

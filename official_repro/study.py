@@ -77,7 +77,7 @@ def main(_) -> None:
 
   spec = spec_lib.load(*_place(values.spec, values.data_root))
   if values.dry_run:
-    print(running.dry_run(spec, values.output, values.jobs))
+    print(running.dry_run(spec, values.output, values.jobs, values.reuse))
   elif values.render_target:
     _render(spec, values)
   elif values.publish:

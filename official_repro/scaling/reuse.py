@@ -101,16 +101,32 @@ def take(
   Raises:
     OSError: the files cannot be written.
   """
-  if run.stage == run_lib.DATA and (run.depends or run.inputs):
-    return None  # a view on records beside it: it cannot go elsewhere alone
-  found = known.get(content_lib.of(state, run)) if known else None
-  if found is None or not _is_whole(found, run):
+  found = _find(state, run, known)
+  if found is None:
     return None
   places = {found.output: run.output, found.folder: run.folder}
   for source, target in places.items():
     _link(source, pathlib.Path(target))
   state.adopt(run, f'{found.study}: {found.run_id}')
   return found if state.status(run) == state_lib.DONE else None
+
+
+def ready(
+  state: state_lib.State, runs: Iterable[run_lib.Run], known: dict
+) -> list[run_lib.Run]:
+  """Returns the new runs that `take` would take now."""
+  return [
+    run
+    for run in runs
+    if state.status(run) == state_lib.NEW and _find(state, run, known)
+  ]
+
+
+def _find(state, run, known):
+  if not known or (run.stage == run_lib.DATA and (run.depends or run.inputs)):
+    return None  # a view on records beside it: it cannot go elsewhere alone
+  found = known.get(content_lib.of(state, run))
+  return found if found and _is_whole(found, run) else None
 
 
 def _is_whole(found, run):

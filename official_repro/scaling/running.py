@@ -70,10 +70,28 @@ def planned(
   return plan, state
 
 
-def dry_run(spec: spec_types.Spec, output: str, jobs: int = 1) -> str:
-  """Returns the runs in their order, how many are done, and the time left."""
+def dry_run(
+  spec: spec_types.Spec, output: str, jobs: int = 1, others: Sequence[str] = ()
+) -> str:
+  """Returns the runs in their order, how many are done, and the time left.
+
+  Args:
+    spec: from spec.load.
+    output: the study's folder, which may not be there.
+    jobs: runs at a time.
+    others: folders of the studies of --reuse.
+
+  Raises:
+    ValueError: a folder holds another study, or one of the others none.
+  """
   plan, state = planned(spec, output)
   lines = [f'{spec.name}: {spec.title}', *estimates.lines(state, plan, jobs)]
+  if others:
+    taken = reuse.ready(state, plan, reuse.index(others))
+    lines.append(
+      f'{len(taken)} of them would be taken from --reuse now; of the others it '
+      'is known when their data is there. The time is without it.'
+    )
   lines += [f'Data folder {path!r} is not there yet.' for path in _absent(plan)]
   return '\n'.join(lines)
 

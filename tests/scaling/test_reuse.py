@@ -65,6 +65,17 @@ def test_what_is_the_same_is_taken(tmp_path, first, capsys):
   assert f'{MOVED} from tiny: {MOVED}' in told.replace('\\', '')
 
 
+def test_a_dry_run_tells_what_it_knows(tmp_path, first):
+  folder = tmp_path / 'second'
+  folder.mkdir()
+  spec = fakes.load(folder, **{**ONE, 'name': 'other'})
+  told = running.dry_run(spec, str(folder / 'out'), others=[str(first)])
+  assert '2 of them would be taken from --reuse now' in told  # generated data
+  assert not (folder / 'out').exists()
+  plain = running.dry_run(spec, str(folder / 'out'))
+  assert '--reuse' not in plain
+
+
 def test_it_stays_when_the_other_study_goes(tmp_path, first):
   second = other(tmp_path, first)
   shutil.rmtree(first)

@@ -94,8 +94,11 @@ def digest(
       _without_places(word, run, output) for word in words(run, flags)
     ],
     'before': sorted(before),
-    'inputs': [_manifest_hash(path) for path in run.inputs],
+    'inputs': [_hash(_manifest(path)) for path in run.inputs],
   }
+  lists = _own_lists(run, flags)
+  if lists:
+    content['lists'] = [_hash(path) for path in lists]
   text = json.dumps(content, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -108,9 +111,20 @@ def _without_places(word, run, output):
   return word.replace(f'={os.path.join(output, "")}', '={output}/')
 
 
-def _manifest_hash(folder):
+def _manifest(folder):
+  return os.path.join(folder, 'dataset.json')
+
+
+def _own_lists(run, flags):
+  """Files with labels that the user wrote; the study's are made from data."""
+  named = [flags.get('labels', ''), *flags.get('having', '').split(',')]
+  written = [file for _, _, file in run.lists]
+  return [file for file in named if file and file not in written]
+
+
+def _hash(path):
   try:
-    with open(os.path.join(folder, 'dataset.json'), 'rb') as f:
+    with open(path, 'rb') as f:
       return hashlib.sha256(f.read()).hexdigest()
   except OSError:
     return ''

@@ -343,6 +343,26 @@ def test_the_hash_follows_the_command_and_not_the_place(tmp_path):
   assert first != digest(tmp_path / 'a', tasks={'detection': task})
 
 
+def test_the_hash_follows_the_labels_of_the_users_file(tmp_path):
+  axes = {'images': [64], 'vocabulary': ['few.txt', 'leaves'], 'seed': [0]}
+  names = [
+    f'data/jft,images=64,vocabulary={name},seed=0' for name in ('few', 'leaves')
+  ]
+
+  def digests(*labels):
+    (tmp_path / 'few.txt').write_text('\n'.join(labels))
+    plan = fakes.plan(tmp_path, **with_axes(**axes))
+    return [
+      commands.digest(run, commands.values(run, {}), str(tmp_path / 'out'), [])
+      for run in (plan[name] for name in names)
+    ]
+
+  first = digests('cat', 'dog')
+  assert first == digests('cat', 'dog')
+  # The leaves are those of the images that the file leaves.
+  assert not set(first) & set(digests('cat', 'horse'))
+
+
 def test_nested_overrides():
   flat = {'task.model.depth': 26, 'task': {'freeze': 'conv4'}}
   nested = {'task': {'model': {'depth': 26}, 'freeze': 'conv4'}}

@@ -50,7 +50,7 @@ def run(folder, tasks, plan, **options):
   return code
 
 
-def started(folder, name, count=0, seconds=20):
+def started(folder, name, count=0, seconds=60):
   """Waits until a stand-in has started; returns what it was given."""
   path = folder / f'{name}.{count}'
   end = time.monotonic() + seconds

@@ -36,7 +36,7 @@ def test_accidents(tmp_path):
     waiting.checkpoint(run)
     # A worker is killed: training goes on without it.
     tasks.kill('worker', 1)
-    tasks.wait('worker', 1, 10)
+    tasks.wait('worker', 1, 60)
     at = waiting.checkpoint(run)
     for _ in range(2):
       at = waiting.checkpoint(run, at)
@@ -46,7 +46,7 @@ def test_accidents(tmp_path):
     waiting.until(lambda: worker_rate(run, 1, at) > 0, what='worker 1')
     # The chief is killed, workers and ps are left: a new one goes on.
     tasks.kill('chief', 0)
-    tasks.wait('chief', 0, 10)
+    tasks.wait('chief', 0, 60)
     at = waiting.checkpoint(run)
     tasks.start_task('chief', 0)
     waiting.words(tasks, 'chief', 0, f'at step {at}.')

@@ -48,9 +48,9 @@ def test_who_is_late_is_told_and_waited_for(monkeypatch, capsys):
 
   def come(index):
     # Each sees the other one only because that listens while it waits.
-    peers.wait_for_all(cluster(*addresses, index=index), 20)
+    peers.wait_for_all(cluster(*addresses, index=index), 60)
     with listening(int(addresses[index].split(':')[1])):  # TensorFlow's server
-      both.wait(20)
+      both.wait(60)
 
   with futures.ThreadPoolExecutor() as pool:
     first, told = pool.submit(come, 0), ''
@@ -58,7 +58,7 @@ def test_who_is_late_is_told_and_waited_for(monkeypatch, capsys):
       assert not first.done()
       told = capsys.readouterr().err
     come(1)
-    first.result(20)
+    first.result(60)
   assert told.startswith(f'Waiting for worker-1 ({addresses[1]})\n')
 
 

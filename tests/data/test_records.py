@@ -8,22 +8,11 @@ import pytest
 
 from official_repro.data import crc32c, examples, manifest, records
 from official_repro.data.hierarchy import Hierarchy
-
-
-def make(i, **changes):
-  example = records.Example(
-    encoded=bytes([i % 251]) * (300 + 7 * i),
-    height=3,
-    width=4,
-    source_id=f'id-{i}',
-    label_ids=[0, 1, 2],
-    given_label_ids=[2],
-  )
-  return dataclasses.replace(example, **changes)
+from tests.data import tiny_records
 
 
 def make_rich():
-  return make(
+  return tiny_records.make(
     1,
     source_id='bär/1',
     confidence=[0.5, 0.25, 1.0],
@@ -34,26 +23,6 @@ def make_rich():
     segmentation_png=b'png',
     keypoints=np.arange(2 * 17 * 3).reshape(2, 17, 3) % 3,
   )
-
-
-def write(data_dir, num_records=10, num_shards=3, **kwargs):
-  with records.RecordWriter(data_dir, 'train', num_shards) as writer:
-    for i in range(num_records):
-      writer.write(make(i))
-  records.write_manifest(
-    data_dir,
-    name='tiny',
-    hierarchy=Hierarchy.flat(['a', 'b', 'c']),
-    splits={'train': writer.shards, 'validation': ()},
-    **kwargs,
-  )
-  return writer
-
-
-def read_ids(data_dir):
-  reader = records.iterate_records(data_dir, 'train')
-  ids = [int(records.decode_example(r).source_id[3:]) for r in reader]
-  return ids, reader
 
 
 # Checksums of RFC 3720, appendix B.4.
@@ -93,18 +62,18 @@ def test_example_and_its_encoding_are_inverse():
 
 
 def test_what_is_absent_stays_absent():
-  decoded = records.decode_example(records.encode_example(make(0)))
+  decoded = records.decode_example(records.encode_example(tiny_records.make(0)))
   for field in ('confidence', 'boxes', 'box_labels', 'is_crowd', 'area'):
     assert getattr(decoded, field) is None
   assert decoded.keypoints is None
   assert decoded.segmentation_png is None
-  unlabelled = make(0, label_ids=[], given_label_ids=[])
+  unlabelled = tiny_records.make(0, label_ids=[], given_label_ids=[])
   decoded = records.decode_example(records.encode_example(unlabelled))
   assert decoded.label_ids == decoded.given_label_ids == []
 
 
 def test_an_image_without_objects_keeps_its_empty_boxes():
-  example = make(0, boxes=np.zeros((0, 4)), box_labels=[])
+  example = tiny_records.make(0, boxes=np.zeros((0, 4)), box_labels=[])
   decoded = records.decode_example(records.encode_example(example))
   assert decoded.boxes.shape == (0, 4)
   assert len(decoded.box_labels) == 0
@@ -165,7 +134,7 @@ def test_wire_format_is_that_of_tensorflow():
 )
 def test_inconsistent_examples_are_refused(changes, message):
   with pytest.raises(ValueError, match=message):
-    records.encode_example(make(0, **changes))
+    records.encode_example(tiny_records.make(0, **changes))
 
 
 def test_what_is_no_example_is_refused():
@@ -176,19 +145,19 @@ def test_what_is_no_example_is_refused():
 
 
 def test_round_robin_shards_of_even_size(tmp_path):
-  writer = write(tmp_path, num_records=10, num_shards=3)
+  writer = tiny_records.write(tmp_path, num_records=10, num_shards=3)
   assert writer.records == 10
   assert [s.records for s in writer.shards] == [4, 3, 3]
   assert [s.file for s in writer.shards] == [
     f'train-0000{i}-of-00003.tfrecord' for i in range(3)
   ]
-  ids, reader = read_ids(tmp_path)
+  ids, reader = tiny_records.read_ids(tmp_path)
   assert ids == [0, 3, 6, 9, 1, 4, 7, 2, 5, 8]
   assert reader.skipped == 0
 
 
 def test_no_more_shards_than_records(tmp_path):
-  writer = write(tmp_path, num_records=2, num_shards=5)
+  writer = tiny_records.write(tmp_path, num_records=2, num_shards=5)
   assert [s.records for s in writer.shards] == [1, 1]
   assert sorted(p.name for p in tmp_path.iterdir()) == [
     'dataset.json',
@@ -203,7 +172,7 @@ def test_no_more_shards_than_records(tmp_path):
 def test_tensorflow_reads_the_shards(tmp_path):
   import tensorflow as tf
 
-  shards = write(tmp_path).shards
+  shards = tiny_records.write(tmp_path).shards
   files = [str(s.path) for s in shards]
   read = [r.numpy() for r in tf.data.TFRecordDataset(files)]
   assert read == list(records.iterate_records(tmp_path, 'train'))
@@ -211,7 +180,7 @@ def test_tensorflow_reads_the_shards(tmp_path):
 
 
 def test_manifest_and_sidecars_describe_the_files(tmp_path):
-  shards = write(tmp_path, info={'seed': 3}).shards
+  shards = tiny_records.write(tmp_path, info={'seed': 3}).shards
   content = (tmp_path / 'dataset.json').read_bytes()
   parsed = json.loads(content)
   assert parsed['name'] == 'tiny'
@@ -242,7 +211,7 @@ def test_manifest_and_sidecars_describe_the_files(tmp_path):
 
 
 def test_load(tmp_path):
-  write(tmp_path, info={'seed': 3})
+  tiny_records.write(tmp_path, info={'seed': 3})
   dataset = records.Dataset.load(tmp_path)
   assert dataset.name == 'tiny'
   assert dataset.info == {'seed': 3}
@@ -256,147 +225,9 @@ def test_load(tmp_path):
 def test_same_records_give_the_same_hash(tmp_path):
   hashes = set()
   for name in ('a', 'b'):
-    write(tmp_path / name)
+    tiny_records.write(tmp_path / name)
     hashes.add(records.Dataset.load(tmp_path / name).manifest_hash)
   assert len(hashes) == 1
-
-
-def test_folders_that_are_no_data_set(tmp_path):
-  with pytest.raises(FileNotFoundError, match='no data folder .*nowhere'):
-    records.Dataset.load(tmp_path / 'nowhere')
-  with pytest.raises(FileNotFoundError, match=r'has no dataset\.json'):
-    records.Dataset.load(tmp_path)
-
-
-def test_unknown_and_empty_splits(tmp_path):
-  write(tmp_path)
-  dataset = records.Dataset.load(tmp_path)
-  with pytest.raises(ValueError, match="no split 'test'; it has train, valid"):
-    dataset.split('test')
-  with pytest.raises(ValueError, match="'validation' of .* has no records"):
-    dataset.split('validation')
-
-
-def test_a_missing_file_is_named(tmp_path):
-  shards = write(tmp_path).shards
-  shards[1].path.unlink()
-  with pytest.raises(FileNotFoundError, match=shards[1].file):
-    records.Dataset.load(tmp_path)
-
-
-@pytest.mark.parametrize(
-  ('change', 'message'),
-  [
-    (lambda m: m.pop('splits'), "damaged .KeyError: 'splits'"),
-    (lambda m: m.update(version=2), 'version 2 is not 1'),
-    (lambda m: m['splits']['train'].update(records=11), 'has 11 records'),
-    (lambda m: m.update(splits=[]), 'damaged'),
-  ],
-)
-def test_damaged_manifests(tmp_path, change, message):
-  write(tmp_path)
-  path = tmp_path / 'dataset.json'
-  content = json.loads(path.read_text())
-  change(content)
-  path.write_text(json.dumps(content))
-  with pytest.raises(ValueError, match=message):
-    records.Dataset.load(tmp_path)
-  path.write_text('{')
-  with pytest.raises(ValueError, match='is no JSON'):
-    records.Dataset.load(tmp_path)
-
-
-def test_another_label_space_is_noticed(tmp_path):
-  write(tmp_path)
-  Hierarchy.flat(['a', 'c', 'b']).save(tmp_path / 'labels.tsv')
-  with pytest.raises(ValueError, match='not the label space'):
-    records.Dataset.load(tmp_path)
-
-
-def flip(at):
-  def damage(data, start, end):
-    place = start + at if at >= 0 else end + at
-    data[place] ^= 0x10
-
-  return damage
-
-
-# A record: 8 bytes length, 4 its checksum, the data, 4 their checksum.
-@pytest.mark.parametrize(
-  'damage',
-  [flip(0), flip(7), flip(9), flip(12), flip(50), flip(-5), flip(-1)],
-  ids=['length', 'huge', 'length crc', 'first', 'data', 'last', 'data crc'],
-)
-@pytest.mark.parametrize('record', [0, 1, 3])
-def test_only_the_damaged_record_is_left_out(tmp_path, damage, record):
-  shard = write(tmp_path).shards[0]
-  offsets = [*shard.offsets().tolist(), shard.bytes]
-  data = bytearray(shard.path.read_bytes())
-  damage(data, offsets[record], offsets[record + 1])
-  shard.path.write_bytes(data)
-  ids, reader = read_ids(tmp_path)
-  sound = [0, 3, 6, 9, 1, 4, 7, 2, 5, 8]
-  sound.remove(3 * record)
-  assert ids == sound
-  assert reader.damaged == [(shard.file, record)]
-  assert reader.skipped == 1
-  # A second pass counts anew.
-  assert len(list(reader)) == 9
-  assert reader.skipped == 1
-
-
-def test_a_length_beyond_the_end_takes_no_memory(tmp_path):
-  shard = write(tmp_path).shards[0]
-  data = bytearray(shard.path.read_bytes())
-  length = struct.pack('<Q', 2**60)
-  crc = struct.pack('<I', crc32c.masked_crc32c(length))
-  start = shard.offsets()[2]
-  data[start : start + 12] = length + crc
-  shard.path.write_bytes(data)
-  assert read_ids(tmp_path)[1].damaged == [(shard.file, 2)]
-
-
-def test_records_at_offsets(tmp_path):
-  shard = write(tmp_path).shards[0]
-  everything = list(records.read_shard(shard))
-  offsets = shard.offsets()[[1, 3]]
-  for read_on in (True, False):
-    got = list(records.read_at(shard.path, offsets, read_on))
-    assert got == [everything[1], everything[3]]
-  assert shard.rows().tolist() == [
-    [i, offset] for i, offset in enumerate(shard.offsets())
-  ]
-
-
-@pytest.mark.parametrize('cut', [1, 4, 30, 'at the boundary'])
-def test_truncated_last_record(tmp_path, cut):
-  shard = write(tmp_path).shards[0]
-  data = shard.path.read_bytes()
-  end = shard.offsets()[-1] if isinstance(cut, str) else len(data) - cut
-  shard.path.write_bytes(data[:end])
-  ids, reader = read_ids(tmp_path)
-  assert ids == [0, 3, 6, 1, 4, 7, 2, 5, 8]
-  assert reader.damaged == [(shard.file, 3)]
-
-
-def test_truncated_in_the_middle_and_zeroed(tmp_path):
-  first, second, _ = write(tmp_path).shards
-  data = first.path.read_bytes()
-  first.path.write_bytes(data[: first.offsets()[2] + 3])
-  data = bytearray(second.path.read_bytes())
-  start, end = second.offsets()[:2]
-  data[start:end] = bytes(end - start)
-  second.path.write_bytes(data)
-  ids, reader = read_ids(tmp_path)
-  assert ids == [0, 3, 4, 7, 2, 5, 8]
-  assert reader.damaged == [(first.file, 2), (first.file, 3), (second.file, 0)]
-
-
-def test_damaged_sidecar_is_an_error(tmp_path):
-  shard = write(tmp_path).shards[0]
-  shard.offsets_path.write_bytes(shard.offsets_path.read_bytes()[:-8])
-  with pytest.raises(ValueError, match='must hold 4 ascending offsets, got 3'):
-    read_ids(tmp_path)
 
 
 @pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt])
@@ -405,7 +236,7 @@ def test_a_failed_writer_leaves_nothing(tmp_path, error):
     pytest.raises(error),
     records.RecordWriter(tmp_path, 'train', 2) as writer,
   ):
-    writer.write(make(0))
+    writer.write(tiny_records.make(0))
     assert len(list(tmp_path.iterdir())) == 2
     assert not any(p.suffix == '.tfrecord' for p in tmp_path.iterdir())
     raise error
@@ -417,8 +248,8 @@ def test_writer_refuses_a_second_use_of_a_source_id(tmp_path):
     pytest.raises(ValueError, match="'id-0' occurs twice in split 'train'"),
     records.RecordWriter(tmp_path, 'train', 2) as writer,
   ):
-    writer.write(make(0))
-    writer.write(make(0))
+    writer.write(tiny_records.make(0))
+    writer.write(tiny_records.make(0))
   assert list(tmp_path.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ _VERDICTS = {
   claims.NOT_FOUND: 'absent',
   claims.OPEN: 'open',
 }
+_LONG = 20  # characters of a tile that takes the room of two
 _NARROW = 3  # columns of a table that has another one beside it
 _WIDE = ' class="wide"'
 _DARK = """--ink: #e8eaed; --faint: #a5adb6; --line: #3a4048; --soft: #20252b;
@@ -43,6 +44,7 @@ nav ul { padding-left: 1.1rem; margin: .3rem 0; }
 .tile { background: var(--soft); border: 1px solid var(--line);
   border-radius: .5rem; padding: .5rem .8rem; }
 .tile b { display: block; font-size: 1.3rem; line-height: 1.25; }
+.tile.long { grid-column: span 2; } .tile.long b { font-size: 1rem; }
 .tile span { color: var(--faint); font-size: .85rem; display: block; }
 .claim { margin: .6rem 0; padding: .2rem 0 .2rem .8rem; max-width: 50rem;
   border-left: 3px solid var(--line); }
@@ -121,7 +123,8 @@ def _text(block):
 
 def _tiles(block):
   cells = (
-    f'<div class="tile"><b>{escape(value)}</b><span>{escape(what)}</span></div>'
+    f'<div class="tile{" long" * (len(value) > _LONG)}"><b>{escape(value)}</b>'
+    f'<span>{escape(what)}</span></div>'
     for value, what in block.numbers
   )
   return f'<div class="tiles">{"".join(cells)}</div>'

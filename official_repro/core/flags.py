@@ -277,8 +277,7 @@ def _guarded(main):
       print(_one_line(str(e)), file=sys.stderr)
       sys.exit(143)
     except LostPeerError as e:
-      print(f'Error: {_one_line(str(e))}', file=sys.stderr)
-      _exit_at_once(LOST_PEER)
+      tell_lost_peer(str(e))
     except KeyboardInterrupt:
       print('Interrupted.', file=sys.stderr)
       sys.exit(130)
@@ -294,15 +293,16 @@ def _guarded(main):
   return guarded
 
 
-def _exit_at_once(code):
-  """Ends the process as it is.
+def tell_lost_peer(text: str) -> None:
+  """Ends the process as it is, with one line on stderr and exit code 138.
 
   TensorFlow's threads may wait for the lost task for ever, and the end of the
   interpreter for them.
   """
+  print(f'Error: {_one_line(text)}', file=sys.stderr)
   sys.stdout.flush()
   sys.stderr.flush()
-  os._exit(code)
+  os._exit(LOST_PEER)
 
 
 def _is_tensorflow_error(e):

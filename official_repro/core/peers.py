@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from concurrent import futures
@@ -128,39 +129,57 @@ def _hang_up(server):
 
 
 class Servers:
-  """Asks parameter servers whether they still listen.
+  """Asks parameter servers whether they still listen; a context manager.
 
-  A step that reads from a lost server fails most of the time, but may as well
-  wait for ever: TensorFlow tries to reach the server again and again, or takes
-  the worker for the lost one and waits until it comes back.
+  A call that needs a lost server fails most of the time, but may as well wait
+  for ever: TensorFlow tries to reach it again and again, or takes a worker for
+  the lost task and waits until that comes back. The main thread may be in such
+  a call, so another one asks, and ends the process (exit code 138).
 
   Args:
     config: the cluster; None where there is none.
+    where: as of `lost_is_told`.
   """
 
-  def __init__(self, config: Optional[ClusterConfig]):
+  def __init__(self, config: Optional[ClusterConfig], where):
     others = config.others() if config else {}
     self._addresses = {n: a for n, a in others.items() if n.startswith('ps-')}
-    self._asked = time.monotonic()
-    self._silent_since = {}
+    self._where = where
+    self._silent_since: dict[str, float] = {}
+    self._end = threading.Event()
+    self._thread = threading.Thread(target=self._run, daemon=True)
 
-  def check(self) -> None:
-    """To be called all the time; asks now and then.
+  def __enter__(self):
+    if self._addresses:
+      self._thread.start()
+    return self
 
-    Raises:
-      tf.errors.UnavailableError: one has not listened for ten seconds.
+  def __exit__(self, *_):
+    self._end.set()
+
+  def _run(self):
+    while not self._end.wait(_ASK_SECONDS):
+      gone = self.ask(time.monotonic())
+      if gone and not self._end.is_set():
+        core_flags.tell_lost_peer(
+          f'{", ".join(gone)} was lost (silent). {self._where()}'
+        )
+
+  def ask(self, now: float) -> list[str]:
+    """Returns the names of those that have not listened for ten seconds.
+
+    Args:
+      now: monotonic seconds.
     """
-    now = time.monotonic()
-    if not self._addresses or now - self._asked < _ASK_SECONDS:
-      return
-    self._asked = now
     before = self._silent_since
     self._silent_since = {
       name: before.get(name, now) for name in missing(self._addresses)
     }
-    for name, since in self._silent_since.items():
-      if now - since >= _SILENT_SECONDS:
-        raise tf.errors.UnavailableError(None, None, f'{name} does not listen')
+    return [
+      name
+      for name, since in self._silent_since.items()
+      if now - since >= _SILENT_SECONDS
+    ]
 
 
 @contextlib.contextmanager

@@ -227,11 +227,11 @@ class _Run:
     self.trainer.should_stop = self._should_stop
     self.trainer.on_step = self._on_step
     self.trainer.on_wait = self._on_wait
-    self.trainer.on_poll = peers.Servers(self.cluster).check
     with contextlib.ExitStack() as stack:
       stack.enter_context(self.signal.listening())
       self.watchdog = stack.enter_context(self._make_watchdog())
       stack.enter_context(peers.lost_is_told(self.cluster, self._where))
+      stack.enter_context(peers.Servers(self.cluster, self._where))
       if not self.leads:
         stack.callback(shutil.rmtree, self._spare, ignore_errors=True)
       output = self._train()

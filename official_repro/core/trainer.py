@@ -25,7 +25,6 @@ class Trainer(base_trainer.Trainer):
       synchronous cluster all processes must give the same answer.
     on_step: called after each step; under parameter servers now and then.
     on_wait: called with what the loop waits for next: data, step or workers.
-    on_poll: called all the time while workers of parameter servers do steps.
     on_eval_step: called after each batch of an evaluation.
   """
 
@@ -48,7 +47,6 @@ class Trainer(base_trainer.Trainer):
     self.should_stop: Callable[[], bool] = lambda: False
     self.on_step: Callable[[], None] = lambda: None
     self.on_wait: Callable[[str], None] = lambda what: None
-    self.on_poll: Callable[[], None] = lambda: None
     self.on_eval_step: Callable[[], None] = lambda: None
     nothing = tf.data.Dataset.range(0)
     super().__init__(
@@ -151,7 +149,6 @@ class Trainer(base_trainer.Trainer):
           shown[0] = ended
           self.on_step()
           self.on_wait('workers')
-        self.on_poll()
 
       begun = async_steps.run(
         self.coordinator_for_async(),

@@ -1,5 +1,7 @@
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
 from concurrent import futures
 
@@ -136,32 +138,49 @@ def with_servers(*servers):
   return cluster_config.ClusterConfig(tasks, 'chief', 0)
 
 
-def test_a_server_that_does_not_listen_any_more(monkeypatch):
-  times = iter([100, 101, 102, 111, 113])
-  monkeypatch.setattr(peers.time, 'monotonic', lambda: next(times))
+def test_a_server_that_does_not_listen_any_more():
   gone = nobody()
   with listening() as here:
-    servers = peers.Servers(with_servers(here, gone))
-    for _ in (101, 102, 111):  # not asked; found silent; 9 s later
-      servers.check()
-    with pytest.raises(tf.errors.UnavailableError, match='^ps-1 does not'):
-      servers.check()
+    servers = peers.Servers(with_servers(here, gone), str)
+    assert [servers.ask(now) for now in (100, 109, 110)] == [[], [], ['ps-1']]
 
 
-def test_a_server_that_comes_back(monkeypatch):
-  times = iter([100, 102, 111, 113, 122])
-  monkeypatch.setattr(peers.time, 'monotonic', lambda: next(times))
+def test_a_server_that_comes_back():
   address = nobody()
-  servers = peers.Servers(with_servers(address))
-  servers.check()
+  servers = peers.Servers(with_servers(address), str)
+  assert not servers.ask(100)
   with listening(int(address.split(':')[1])):
-    servers.check()
-  for _ in (113, 122):  # silent for nine seconds only
-    servers.check()
+    assert not servers.ask(109)
+  # Silent for nine seconds only.
+  assert not servers.ask(111) and not servers.ask(120)
 
 
-def test_workers_are_not_asked(monkeypatch):
-  monkeypatch.setattr(peers, '_ASK_SECONDS', 0)
-  monkeypatch.setattr(peers, '_SILENT_SECONDS', 0)
-  peers.Servers(cluster('me:1', nobody())).check()
-  peers.Servers(None).check()
+def test_only_servers_are_asked():
+  servers = peers.Servers(cluster('me:1', nobody()), str)
+  assert not servers.ask(100) and not servers.ask(200)
+  assert not peers.Servers(None, str).ask(100)
+
+
+def test_a_lost_server_ends_the_process_while_the_main_thread_waits():
+  done = subprocess.run(
+    [sys.executable, '-c', _WAITING.format(nobody())],
+    capture_output=True,
+    text=True,
+    check=False,
+    timeout=120,
+  )
+  assert done.returncode == 138, done.stderr
+  last = done.stderr.splitlines()[-1]
+  assert last == 'Error: ps-0 was lost (silent). Go on from here.'
+
+
+_WAITING = """
+import threading
+from official_repro.core import cluster_config, peers
+
+peers._ASK_SECONDS = peers._SILENT_SECONDS = 0.05
+tasks = {{'chief': ('me:1',), 'ps': ('{}',)}}
+config = cluster_config.ClusterConfig(tasks, 'chief', 0)
+with peers.Servers(config, lambda: 'Go on from here.'):
+  threading.Event().wait()
+"""

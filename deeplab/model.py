@@ -21,7 +21,13 @@ from typing import Any
 import tensorflow as tf
 
 from official_repro.data import batching
-from official_repro.modeling import blocks, pixels, resnet, upsampling
+from official_repro.modeling import (
+  blocks,
+  convolution,
+  pixels,
+  resnet,
+  upsampling,
+)
 
 RATES = (6, 12, 18, 24)
 _SIZE = 3
@@ -96,17 +102,21 @@ class ASPPL(tf.keras.layers.Layer):
     Returns:
       float32 [N, h, w, K]; what a branch sees beyond the border is 0.
     """
+    taps = [_seen_taps(inputs, rate) for rate in self.rates]
     columns = [
       # Of the kernel [rows, columns, C, K].
-      tf.reshape(tf.transpose(kernel, [2, 1, 0, 3]), [inputs.shape[-1], -1])
-      for kernel in self.kernels
+      tf.reshape(
+        tf.transpose(kernel[rows, cols], [2, 1, 0, 3]), [inputs.shape[-1], -1]
+      )
+      for kernel, (rows, cols) in zip(self.kernels, taps)
     ]
-    product = tf.nn.conv2d(
-      inputs, tf.concat(columns, 1)[None, None], 1, 'VALID'
-    )
+    product = convolution.conv2d(inputs, tf.concat(columns, 1)[None, None])
+    widths = [maps.shape[-1] for maps in columns]
     branches = [
-      _add_shifted(_add_shifted(maps, rate, axis=2), rate, axis=1)
-      for rate, maps in zip(self.rates, tf.split(product, len(self.rates), -1))
+      _add_shifted(_add_shifted(maps, rate, cols, axis=2), rate, rows, axis=1)
+      for rate, (rows, cols), maps in zip(
+        self.rates, taps, tf.split(product, widths, -1)
+      )
     ]
     biases = tf.add_n([tf.identity(bias) for bias in self.biases])
     return tf.add_n(branches) + biases
@@ -243,30 +253,50 @@ class DeepLab(tf.keras.Model):
     return tf.cast(tf.argmax(self.full_logits(images), -1), tf.uint8)
 
 
-def _add_shifted(maps, rate, axis):
+_ALL, _MIDDLE = slice(0, _SIZE), slice(1, 2)
+
+
+def _seen_taps(inputs, rate):
+  """Taps of the rows and of the columns that see a part of the map.
+
+  The others lie beyond the border wherever the middle is: on the 13 x 13 cells
+  of a crop of 97 pixels all but one tap of the rates 18 and 24 do.
+  """
+  return [
+    _MIDDLE if size is not None and size <= rate else _ALL
+    for size in inputs.shape[1:3]
+  ]
+
+
+def _add_shifted(maps, rate, taps, axis):
   """Adds the maps of the three taps of a line.
 
   Args:
-    maps: [N, h, w, 3 * M]: at rate before, on and rate after a cell.
+    maps: [N, h, w, 3 * M]: at rate before, on and rate after a cell; [N, h, w,
+      M] where only the middle one is there.
     rate: cells between the taps.
+    taps: of _seen_taps.
     axis: 1 (rows) or 2 (columns).
 
   Returns:
     [N, h, w, M]; what lies beyond the border is 0.
   """
+  if taps == _MIDDLE:
+    return maps
   before, on, after = tf.split(maps, _SIZE, -1)
   size = maps.shape[axis]
   if size is None:
     size = tf.shape(maps)[axis]
     rate = tf.minimum(rate, size)
-  else:
-    rate = min(rate, size)
-  lines = [slice(None)] * axis  # Of the axes before this one.
-  before = before[(*lines, slice(0, size - rate))]
-  after = after[(*lines, slice(rate, None))]
+  shape, begin = tf.unstack(tf.shape(maps)), [0] * 4
+  shape[-1] = before.shape[-1]
+  shape[axis], begin[axis] = size - rate, rate
   paddings = [[[0, 0] for _ in range(4)] for _ in range(2)]
   paddings[0][axis][0] = paddings[1][axis][1] = rate
-  return on + tf.pad(before, paddings[0]) + tf.pad(after, paddings[1])
+  # tf.slice, whose gradient is a tf.pad; that of x[a:b] takes longer.
+  before = tf.pad(tf.slice(before, [0] * 4, shape), paddings[0])
+  after = tf.pad(tf.slice(after, begin, shape), paddings[1])
+  return on + before + after
 
 
 def _checked_rates(rates):

@@ -55,4 +55,5 @@ def main(_):
 if __name__ == '__main__':
   flags.DEFINE_string('model_dir', None, 'Folder of a training run.')
   flags.DEFINE_string('output', None, 'New folder for the SavedModel.')
+  core_flags.define_onednn_flag()
   core_flags.run(main)

@@ -8,7 +8,7 @@ from typing import Optional
 
 import tensorflow as tf
 
-from official_repro.modeling import blocks
+from official_repro.modeling import blocks, convolution
 
 RPN_CHANNELS = 512
 _RPN_DEVIATION = 0.01
@@ -52,7 +52,7 @@ class Affine(tf.keras.layers.Layer):
     """[..., in_channels] -> [..., out_channels]."""
     if self.kernel.shape.rank == 2:
       return tf.nn.bias_add(tf.matmul(inputs, self.kernel), self.bias)
-    x = tf.nn.conv2d(inputs, self.kernel, 1, 'SAME')
+    x = convolution.conv2d(inputs, self.kernel)
     return tf.nn.bias_add(x, self.bias)
 
 

@@ -22,6 +22,7 @@ _MIN_SCORE = {'pixels': 0.84, 'embedding': 0.95}
 
 def define_flags() -> None:
   """Defines the flags of this binary."""
+  core_flags.define_onednn_flag()
   d = flags
   d.DEFINE_string('data_dir', None, 'Folder with dataset.json.')
   d.DEFINE_string('output', None, 'Folder of the data set without copies.')

@@ -76,4 +76,5 @@ if __name__ == '__main__':
   flags.DEFINE_string('model_dir', None, 'Folder of a training run.')
   flags.DEFINE_string('output', None, 'New folder for the SavedModel.')
   flags.DEFINE_integer('top', 5, 'Labels of each picture.', lower_bound=1)
+  core_flags.define_onednn_flag()
   core_flags.run(main)

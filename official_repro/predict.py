@@ -134,4 +134,5 @@ if __name__ == '__main__':
   flags.DEFINE_string('images', None, 'File, folder or quoted pattern.')
   flags.DEFINE_string('output', None, 'Folder for pictures and JSON.')
   flags.DEFINE_integer('top', 5, 'Labels of each picture.', lower_bound=1)
+  core_flags.define_onednn_flag()
   core_flags.run(main)

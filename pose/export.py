@@ -98,4 +98,5 @@ if __name__ == '__main__':
   flags.DEFINE_bool(
     'flip_test', False, 'Average over each crop and its mirror image.'
   )
+  core_flags.define_onednn_flag()
   core_flags.run(main)

@@ -21,7 +21,13 @@ from typing import Any
 import tensorflow as tf
 
 from official_repro.data import batching
-from official_repro.modeling import blocks, pixels, resnet, upsampling
+from official_repro.modeling import (
+  blocks,
+  convolution,
+  pixels,
+  resnet,
+  upsampling,
+)
 from pose import joints as joints_lib
 
 STRIDE = 8
@@ -60,7 +66,7 @@ class Maps(tf.keras.layers.Layer):
 
   def call(self, inputs):
     """[N, h, w, C] -> float32 [N, h, w, channels]."""
-    maps = tf.nn.conv2d(inputs, self.kernel, 1, 'VALID')
+    maps = convolution.conv2d(inputs, self.kernel)
     return tf.nn.bias_add(maps, self.bias)
 
 
@@ -174,11 +180,15 @@ class PoseNet(tf.keras.Model):
     size = tf.shape(images)[1:3]
     height, width = (images.shape[i + 1] or size[i] for i in (0, 1))
     endpoints = self.trunk(self._padded(images), training=training)
-    maps = self.head(endpoints['conv5'])
     full = lambda maps: upsampling.upsample(maps, height, width, STRIDE)
-    maps = full(maps)
-    heatmaps, offsets = tf.split(
-      maps, [self.num_joints, 2 * self.num_joints], -1
+    # Taken apart while they are small.
+    heatmaps, offsets = (
+      full(maps)
+      for maps in tf.split(
+        self.head(endpoints['conv5']),
+        [self.num_joints, 2 * self.num_joints],
+        -1,
+      )
     )
     shape = tf.concat([tf.shape(offsets)[:3], [self.num_joints, 2]], 0)
     found = {'heatmaps': heatmaps, 'offsets': tf.reshape(offsets, shape)}

@@ -242,6 +242,7 @@ def _summary(result, output):
 
 def define_flags():
   """Defines the flags of this binary."""
+  core_flags.define_onednn_flag()
   d = flags
   d.DEFINE_string('model_dir', None, 'Folder of a training run.')
   d.DEFINE_string('images', None, 'File, folder or quoted pattern.')

@@ -14,6 +14,8 @@ from typing import Any, Callable, Optional
 
 from absl import app, flags, logging
 
+from official_repro.util import onednn
+
 MODES = ('train', 'eval', 'train_and_eval', 'continuous_eval')
 STRATEGIES = (
   'one_device',
@@ -80,6 +82,7 @@ def define_training_flags() -> None:
     None,
     'Take memory of a GPU as it is needed (the default), not all at the start.',
   )
+  define_onednn_flag()
   d.DEFINE_string('init_checkpoint', None, 'Checkpoint to start from.')
   d.DEFINE_bool(
     'allow_partial_init',
@@ -103,6 +106,18 @@ def define_training_flags() -> None:
   )
   d.DEFINE_multi_string('config_file', [], 'YAML file(s) over the preset.')
   d.DEFINE_string('params_override', '', 'YAML over preset and files.')
+
+
+def define_onednn_flag() -> None:
+  """Defines --onednn, for the binaries that run networks."""
+  flags.DEFINE_enum(
+    'onednn',
+    'auto',
+    onednn.CHOICES,
+    'Kernels of oneDNN on a CPU. auto: as the environment variable '
+    f'{onednn.VARIABLE} says; else as when the run was started; else on where '
+    'the CPU has AVX2, and elsewhere as TensorFlow has it.',
+  )
 
 
 def training_options(
@@ -272,6 +287,7 @@ def _guarded(main):
   def guarded(argv):
     logging.set_verbosity(logging.INFO if flags.FLAGS.debug else logging.ERROR)
     try:
+      _set_onednn()
       return main(argv)
     except StoppedError as e:
       print(_one_line(str(e)), file=sys.stderr)
@@ -291,6 +307,14 @@ def _guarded(main):
       _fail_from(e)
 
   return guarded
+
+
+def _set_onednn():
+  values = flags.FLAGS
+  if 'onednn' in values:
+    # Only training goes on with what a folder holds.
+    model_dir = values['model_dir'].value if 'resume' in values else None
+    onednn.apply(values['onednn'].value, model_dir)
 
 
 def tell_lost_peer(text: str) -> None:

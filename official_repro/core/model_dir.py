@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from official_repro.core import checkpoint_files, checkpoints, folder_lock
 from official_repro.core import config as config_lib
+from official_repro.util import onednn
 
 
 @contextlib.contextmanager
@@ -109,6 +110,7 @@ def _describe():
       'tensorflow': tf.__version__,
     },
     'devices': [d.name for d in tf.config.list_logical_devices()],
+    'onednn': onednn.describe(),
   }
 
 

@@ -6,6 +6,7 @@ from typing import Optional
 import tensorflow as tf
 
 from official_repro.core import cluster_config, watchdog
+from official_repro.util import onednn
 
 _CLUSTER = ('multi_worker_mirrored', 'parameter_server')
 _MIN_THREADS = 4
@@ -80,15 +81,16 @@ def serve(
   """
   os.environ['TF_CONFIG'] = config.to_json()
   resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-  server = tf.distribute.Server(
-    resolver.cluster_spec(),
-    job_name=resolver.task_type,
-    task_index=resolver.task_id,
-    protocol='grpc',
-    config=_server_options(config, memory_growth),
-    start=True,
-  )
-  with watchdog.Watchdog(model_dir, config.name, (), 0) as signs:
+  facts = {'onednn': onednn.enabled()}
+  with watchdog.Watchdog(model_dir, config.name, (), 0, facts=facts) as signs:
+    server = tf.distribute.Server(
+      resolver.cluster_spec(),
+      job_name=resolver.task_type,
+      task_index=resolver.task_id,
+      protocol='grpc',
+      config=_server_options(config, memory_growth),
+      start=True,
+    )
     signs.beat(0, 'serving')
     server.join()
 

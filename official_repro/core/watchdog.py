@@ -14,8 +14,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from typing import Optional
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
 
 _FOLDER = '.tasks'
 _EVERY_SECONDS = 2.0
@@ -37,6 +37,7 @@ class Watchdog:
     seconds: without progress until the alarm, three times as long until the
       first step of this process has ended; 0: never.
     stream: for the alarm.
+    facts: what else the signs say of this task.
   """
 
   def __init__(
@@ -46,10 +47,12 @@ class Watchdog:
     tasks: Sequence[str],
     seconds: float,
     stream=None,
+    facts: Optional[Mapping[str, Any]] = None,
   ):
     self._folder = os.path.join(model_dir, _FOLDER)
     self._name, self._tasks, self._seconds = name, tasks, seconds
     self._stream = stream or sys.stderr
+    self._facts = dict(facts or {})
     self._step, self._doing, self._since = 0, 'starting', time.time()
     self._first: Optional[int] = None  # step of the first beat
     self._told: Optional[float] = None
@@ -58,6 +61,7 @@ class Watchdog:
 
   def __enter__(self):
     os.makedirs(self._folder, exist_ok=True)
+    self._write(self._doing)
     self._thread.start()
     return self
 
@@ -95,6 +99,7 @@ class Watchdog:
 
   def _write(self, doing):
     content = {
+      **self._facts,
       'step': self._step,
       'doing': doing,
       'since': self._since,
@@ -127,6 +132,27 @@ def _period(seconds):
   return min(_EVERY_SECONDS, seconds * _SHARE)
 
 
+def read(folder: str, name: str) -> Optional[dict]:
+  """Returns a task's last sign of life, None where there is none.
+
+  Args:
+    folder: model_dir/.tasks.
+    name: of the task.
+  """
+  try:
+    with open(os.path.join(folder, f'{name}.json'), encoding='utf-8') as f:
+      return json.load(f)
+  except (OSError, ValueError):
+    return None
+
+
+def fact(model_dir: str, tasks: Sequence[str], key: str) -> dict[str, Any]:
+  """Returns {task: what its last sign says of `key`}, of those that say it."""
+  folder = os.path.join(model_dir, _FOLDER)
+  signs = {name: read(folder, name) or {} for name in tasks}
+  return {name: sign[key] for name, sign in signs.items() if key in sign}
+
+
 def describe(folder: str, tasks: Sequence[str], seconds: float) -> list[str]:
   """Returns a line about each task from its last sign of life.
 
@@ -137,10 +163,8 @@ def describe(folder: str, tasks: Sequence[str], seconds: float) -> list[str]:
   """
   lines, now = [], time.time()
   for name in tasks:
-    try:
-      with open(os.path.join(folder, f'{name}.json'), encoding='utf-8') as f:
-        sign = json.load(f)
-    except (OSError, ValueError):
+    sign = read(folder, name)
+    if sign is None:
       lines.append(f'  {name}: MISSING, gave no sign of life yet')
       continue
     silent = now - sign['written']

@@ -13,7 +13,7 @@ from typing import Optional
 
 import tensorflow as tf
 
-from official_repro.modeling import winograd as winograd_lib
+from official_repro.modeling import convolution
 
 # A bottleneck unit puts out this many times the channels of its 3x3.
 EXPANSION = 4
@@ -34,8 +34,8 @@ class BlockOptions:
       together, so that they train what one replica with the whole batch would.
       Two small messages a layer and direction; else each replica normalises by
       its own images, and the moving averages are the mean of the replicas'.
-    winograd: 3x3 convolutions of small maps in float32 on a CPU take
-      winograd.conv3x3: faster, and equal but for rounding.
+    crops: the images are many small maps, though N is not known; see
+      convolution.conv2d.
 
   Raises:
     ValueError: batch norm both frozen and over all replicas.
@@ -46,7 +46,7 @@ class BlockOptions:
   weight_decay: float = 0.0
   freeze_batch_norm: bool = False
   sync_batch_norm: bool = False
-  winograd: bool = False
+  crops: bool = False
 
   def __post_init__(self):
     """See the class."""
@@ -91,11 +91,7 @@ def slim_initializer(fan_in: int) -> tf.keras.initializers.Initializer:
 
 
 class Conv2D(tf.keras.layers.Layer):
-  """Convolution without bias; TF-slim's `conv2d_same`.
-
-  With a stride the padding is explicit, (k - 1) / 2 before and the rest after,
-  so that a strided convolution is exactly the subsampled dense one on even
-  sizes too, where padding='SAME' is not.
+  """Convolution without bias; TF-slim's `conv2d_same`, see convolution.conv2d.
 
   Args:
     in_channels: C of the input.
@@ -104,7 +100,7 @@ class Conv2D(tf.keras.layers.Layer):
     scope: full name before `/kernel`.
     stride: output is [N, ceil(H / stride), ceil(W / stride), filters].
     rate: dilation; one of stride and rate is 1.
-    weight_decay, winograd: see BlockOptions.
+    weight_decay, crops: see BlockOptions.
     name: of the layer.
 
   Raises:
@@ -121,7 +117,7 @@ class Conv2D(tf.keras.layers.Layer):
     stride: int = 1,
     rate: int = 1,
     weight_decay: float = 0.0,
-    winograd: bool = False,
+    crops: bool = False,
     name: Optional[str] = None,
   ):
     super().__init__(name=name)
@@ -130,10 +126,7 @@ class Conv2D(tf.keras.layers.Layer):
         f'{scope}: stride {stride} and rate {rate} cannot go together; '
         'one of them must be 1.'
       )
-    self._stride, self._rate = stride, rate
-    self._winograd = winograd and (size, stride, rate) == (3, 1, 1)
-    total = (size - 1) * rate
-    self._pad = [total // 2, total - total // 2] if stride > 1 and total else []
+    self._stride, self._rate, self._crops = stride, rate, crops
     with tf.name_scope(scope + '/'):
       self.kernel = self.add_weight(
         'kernel',
@@ -148,29 +141,13 @@ class Conv2D(tf.keras.layers.Layer):
   def call(self, inputs, scale=None):
     """[N, H, W, in_channels] -> [N, H', W', filters], times scale [filters]."""
     kernel = self.kernel if scale is None else self.kernel * scale
-    kernel = tf.cast(kernel, self.compute_dtype)
-    if self._winograd and _gains_from_winograd(inputs):
-      return winograd_lib.conv3x3(inputs, kernel)
-    if self._pad:
-      inputs = tf.pad(inputs, [[0, 0], self._pad, self._pad, [0, 0]])
-    # On CPUs tf.nn.convolution moves the dilation into the batch dimension:
-    # at rate 2 that is twice as fast as the dilated operation, and unlike
-    # that one it has a gradient without oneDNN.
-    return tf.nn.convolution(
+    return convolution.conv2d(
       inputs,
-      kernel,
-      strides=self._stride,
-      padding='VALID' if self._pad else 'SAME',
-      dilations=self._rate if self._rate > 1 else None,
+      tf.cast(kernel, self.compute_dtype),
+      stride=self._stride,
+      rate=self._rate,
+      crops=self._crops,
     )
-
-
-def _gains_from_winograd(inputs):
-  return (
-    inputs.dtype == tf.float32
-    and winograd_lib.fits(*inputs.shape[1:3])
-    and not tf.config.list_physical_devices('GPU')
-  )
 
 
 class BatchNorm(tf.keras.layers.BatchNormalization):
@@ -325,7 +302,7 @@ class Bottleneck(tf.keras.layers.Layer):
         size,
         scope=f'{scope}/{key}',
         weight_decay=options.weight_decay,
-        winograd=options.winograd,
+        crops=options.crops,
         name=key.replace('/', '_'),
         **kwargs,
       )

@@ -278,8 +278,8 @@ def conv5_stage(
   """Builds conv5 alone, for a detector's second stage.
 
   Its variables have the names that they have in ResNet, so a checkpoint of a
-  whole network loads. On the small maps of crops its 3x3 convolutions are
-  winograd.conv3x3.
+  whole network loads. It takes the images to be crops, see
+  blocks.BlockOptions.
 
   Args:
     depth: a key of UNITS.
@@ -309,7 +309,7 @@ def conv5_stage(
     weight_decay if trainable else 0.0,
     freeze_batch_norm,
     sync_batch_norm,
-    winograd=True,
+    crops=True,
   )
   channels = _filters(3, width) * blocks.EXPANSION
   stage = Stage('conv5', channels, _filters(4, width), plans, options)

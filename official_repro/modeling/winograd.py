@@ -1,116 +1,193 @@
-"""3x3 convolution of small maps with a third of the products.
+"""3x3 convolution with a third of the products, for CPUs.
 
-Lavin and Gray 2016 ("Fast Algorithms for Convolutional Neural Networks"),
-F(4x4, 3x3): 4x4 outputs of a tile from 36 products instead of 144. A whole map
-of a few tiles goes through two small matrix products, into and out of the
-domain where the convolution is 36 products of channels; between them is the
-one large product. GPU libraries do this by themselves, TensorFlow on a CPU does
-not. The result differs from the direct sum by about 1e-5 of its largest value.
+Lavin and Gray 2016 ("Fast Algorithms for Convolutional Neural Networks"):
+F(4x4, 3x3) takes 4x4 outputs of a tile from 36 products instead of 144, and
+F(2x2, 3x3), which suits maps of at most two pixels, 2x2 outputs from 16 instead
+of 36. A map goes into the domain where the convolution is one product of
+channels per point, and out of it, by two products with constant matrices, one
+for its rows and one for its columns. GPU libraries do this by themselves,
+TensorFlow on a CPU does not. The result differs from the direct sum by about
+1e-5 of its largest value (F(4x4)) or 1e-6 (F(2x2)).
 
-Shapes: N maps of H x W pixels, C channels, F filters, T tiles of 4x4.
+Shapes: N maps of H x W pixels, C channels, F filters; along an axis T tiles of
+P points.
 """
 
 import functools
+from typing import NamedTuple, Union
 
 import numpy as np
 import tensorflow as tf
 
-_TILE = 4  # outputs along a side
-_PATCH = 6  # inputs along a side, two more
-# Above this the matrices of a map cost more than the convolution.
-LARGEST_SIDE = 8
+# Along an axis; a size that is not known when the graph is made is a tensor.
+Size = Union[int, tf.Tensor]
 
-# The matrices of the paper's sec. 4.2: input, kernel and output.
-_INPUT = np.array(
-  [
-    [4, 0, -5, 0, 1, 0],
-    [0, -4, -4, 1, 1, 0],
-    [0, 4, -4, -1, 1, 0],
-    [0, -2, -1, 2, 1, 0],
-    [0, 2, -1, -2, 1, 0],
-    [0, 4, 0, -5, 0, 1],
-  ],
-  np.float64,
+
+class _Algorithm(NamedTuple):
+  """The matrices of the paper's sec. 4 along one axis.
+
+  Attributes:
+    tile: outputs.
+    into: [P, P] of the inputs.
+    kernel: [P, 3] of the kernel.
+    out_of: [tile, P] of the outputs.
+  """
+
+  tile: int
+  into: np.ndarray
+  kernel: np.ndarray
+  out_of: np.ndarray
+
+
+_F2 = _Algorithm(
+  2,
+  np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]),
+  np.array(
+    [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]]
+  ),
+  np.array([[1, 1, 1, 0], [0, 1, -1, -1]]),
 )
-_KERNEL = np.array(
-  [
-    [1 / 4, 0, 0],
-    [-1 / 6, -1 / 6, -1 / 6],
-    [-1 / 6, 1 / 6, -1 / 6],
-    [1 / 24, 1 / 12, 1 / 6],
-    [1 / 24, -1 / 12, 1 / 6],
-    [0, 0, 1],
-  ],
-  np.float64,
+_F4 = _Algorithm(
+  4,
+  np.array(
+    [
+      [4, 0, -5, 0, 1, 0],
+      [0, -4, -4, 1, 1, 0],
+      [0, 4, -4, -1, 1, 0],
+      [0, -2, -1, 2, 1, 0],
+      [0, 2, -1, -2, 1, 0],
+      [0, 4, 0, -5, 0, 1],
+    ]
+  ),
+  np.array(
+    [
+      [1 / 4, 0, 0],
+      [-1 / 6, -1 / 6, -1 / 6],
+      [-1 / 6, 1 / 6, -1 / 6],
+      [1 / 24, 1 / 12, 1 / 6],
+      [1 / 24, -1 / 12, 1 / 6],
+      [0, 0, 1],
+    ]
+  ),
+  np.array(
+    [
+      [1, 1, 1, 1, 1, 0],
+      [0, 1, -1, 2, -2, 0],
+      [0, 1, 1, 4, 4, 0],
+      [0, 1, -1, 8, -8, 1],
+    ]
+  ),
 )
-_OUTPUT = np.array(
-  [
-    [1, 1, 1, 1, 1, 0],
-    [0, 1, -1, 2, -2, 0],
-    [0, 1, 1, 4, 4, 0],
-    [0, 1, -1, 8, -8, 1],
-  ],
-  np.float64,
-)
 
 
-def fits(height, width) -> bool:
-  """Whether maps of this size, None where unknown, are small enough."""
-  return all(
-    side is not None and side <= LARGEST_SIDE for side in (height, width)
-  )
+def tiles(size: int) -> int:
+  """Returns T, the tiles along an axis of `size` pixels."""
+  return -(-size // _algorithm(size).tile)
 
 
-def conv3x3(inputs, kernel) -> tf.Tensor:
+def conv3x3(inputs, kernel, rate: int = 1) -> tf.Tensor:
   """Convolution at stride 1 with zero padding ('SAME').
 
   Args:
-    inputs: float32 [N, H, W, C]; H and W are known and small, see fits.
+    inputs: float32 [N, H, W, C]; any of N, H and W may be unknown.
     kernel: float32 [3, 3, C, F].
+    rate: dilation; pixels that see each other become a map of their own.
 
   Returns:
     float32 [N, H, W, F].
   """
-  height, width, channels = inputs.shape[1:]
+  if rate == 1:
+    return _conv3x3(inputs, kernel)
+  _, height, width, _ = sizes(inputs)
+  block = [rate, rate]
+  more = [[0, -height % rate], [0, -width % rate]]
+  maps = _conv3x3(tf.space_to_batch(inputs, block, more), kernel)
+  return tf.batch_to_space(maps, block, more)
+
+
+def _conv3x3(inputs, kernel):
+  count, height, width, channels = sizes(inputs)
   filters = kernel.shape[-1]
-  into, out_of, tiles = _matrices(height, width)
-  points = _PATCH**2
-  kernels = np.kron(_KERNEL, _KERNEL).astype(np.float32)
+  rows, columns = _axis(height), _axis(width)
+  x = tf.reshape(inputs, [count, height, width * channels])
+  x = tf.matmul(rows.into, x)
+  x = tf.reshape(x, [count * rows.points * rows.tiles, width, channels])
+  x = tf.matmul(columns.into, x)
+  grid = [rows.points, rows.tiles, columns.points, columns.tiles]
+  x = tf.transpose(tf.reshape(x, [count, *grid, channels]), [1, 3, 0, 2, 4, 5])
+  points = rows.points * columns.points
+  many = count * rows.tiles * columns.tiles
+  kernels = np.kron(rows.kernel, columns.kernel).astype(np.float32)
   kernels = tf.matmul(kernels, tf.reshape(kernel, [9, channels * filters]))
-  kernels = tf.reshape(kernels, [points, channels, filters])
-
-  x = tf.reshape(inputs, [-1, height * width, channels])
-  x = tf.reshape(tf.matmul(into, x), [-1, points, tiles * channels])
-  x = tf.reshape(tf.transpose(x, [1, 0, 2]), [points, -1, channels])
-  x = tf.reshape(tf.matmul(x, kernels), [points, -1, tiles * filters])
-  x = tf.reshape(tf.transpose(x, [1, 0, 2]), [-1, points * tiles, filters])
-  return tf.reshape(tf.matmul(out_of, x), [-1, height, width, filters])
-
-
-@functools.lru_cache(maxsize=16)
-def _matrices(height, width):
-  """Into the products' domain and back: [36 T, H W], [H W, 36 T], and T."""
-  rows_in, rows_out = _axis(height)
-  columns_in, columns_out = _axis(width)
-  into = np.einsum('iah,jbw->abijhw', rows_in, columns_in)
-  out_of = np.einsum('hia,wjb->hwabij', rows_out, columns_out)
-  tiles = len(rows_in) * len(columns_in)
-  rows = _PATCH**2 * tiles
-  return (
-    into.reshape(rows, height * width).astype(np.float32),
-    out_of.reshape(height * width, rows).astype(np.float32),
-    tiles,
+  x = tf.matmul(
+    tf.reshape(x, [points, many, channels]),
+    tf.reshape(kernels, [points, channels, filters]),
   )
+  grid = [rows.points, columns.points, count, rows.tiles, columns.tiles]
+  x = tf.transpose(tf.reshape(x, [*grid, filters]), [2, 0, 3, 1, 4, 5])
+  of_row = columns.points * columns.tiles
+  x = tf.reshape(x, [count * rows.points * rows.tiles, of_row, filters])
+  x = tf.matmul(columns.out_of, x)
+  of_column = rows.points * rows.tiles
+  x = tf.matmul(rows.out_of, tf.reshape(x, [count, of_column, width * filters]))
+  return tf.reshape(x, [count, height, width, filters])
+
+
+class _Axis(NamedTuple):
+  """Along one axis: its matrices, into [P T, size] and out_of [size, P T]."""
+
+  points: int
+  tiles: Size
+  kernel: np.ndarray
+  into: Union[np.ndarray, tf.Tensor]
+  out_of: Union[np.ndarray, tf.Tensor]
+
+
+def _algorithm(size):
+  return _F2 if isinstance(size, int) and size <= _F2.tile else _F4
+
+
+@functools.lru_cache(maxsize=64)
+def _known_axis(size):
+  return _make_axis(size, np, np.arange, np.clip, np.take)
 
 
 def _axis(size):
-  """One axis: [tiles, 6, size] and [size, tiles, 6]; padding is left out."""
-  tiles = -(-size // _TILE)
-  into = np.zeros((tiles, _PATCH, size + 8))
-  out_of = np.zeros((tiles * _TILE, tiles, _PATCH))
-  for tile in range(tiles):
-    start = tile * _TILE
-    # The first input of the first tile is one before the map.
-    into[tile, :, start : start + _PATCH] = _INPUT
-    out_of[start : start + _TILE, tile] = _OUTPUT
-  return into[..., 1 : size + 1], out_of[:size]
+  if isinstance(size, int):
+    return _known_axis(size)
+  return _make_axis(size, tf, tf.range, tf.clip_by_value, tf.gather)
+
+
+def _make_axis(size, lib, arange, clip, take):
+  """By numpy or, for a size that is a tensor, TensorFlow."""
+  tile, into, kernel, out_of = _algorithm(size)
+  points = len(into)
+  count = -(-size // tile)
+  # Pixel of the map less first pixel of the tile: [size, T].
+  offsets = arange(size)[:, None] - tile * arange(count)[None]
+
+  def band(matrix, first):
+    """[size, T, P]: the rows of matrix along the diagonal of tiles, else 0."""
+    matrix = np.pad(matrix, [(1, 1), (0, 0)]).astype(np.float32)
+    at = clip(offsets - first + 1, 0, len(matrix) - 1)
+    return take(matrix, at, axis=0)
+
+  # The first input of a tile is one before its first output.
+  into = lib.transpose(band(into.T, -1), [2, 1, 0])
+  out_of = lib.transpose(band(out_of, 0), [0, 2, 1])
+  return _Axis(
+    points,
+    count,
+    kernel,
+    lib.reshape(into, [points * count, size]),
+    lib.reshape(out_of, [size, points * count]),
+  )
+
+
+def sizes(inputs) -> list[Size]:
+  """Returns the sizes of a tensor's axes: numbers where known, else tensors."""
+  dynamic = tf.shape(inputs)
+  return [
+    dynamic[axis] if size is None else size
+    for axis, size in enumerate(inputs.shape)
+  ]

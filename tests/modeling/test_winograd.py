@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from official_repro.modeling import blocks, winograd
+from official_repro.modeling import winograd
 
 
 def both(height, width, batch=3, channels=5, filters=4):
@@ -60,23 +60,39 @@ def test_batch_of_unknown_size_and_none():
   assert graph(x[:0]).shape == (0, 7, 7, 4)
 
 
-def test_who_takes_it():
-  def takes(shape, dtype=tf.float32, **options):
-    layer = blocks.Conv2D(
-      2, 2, scope='s', winograd=True, **{'size': 3, **options}
-    )
-    graph = tf.function(layer).get_concrete_function(
-      tf.TensorSpec(shape, dtype)
-    )
-    return not any(
-      op.type in ('Conv2D', 'SpaceToBatchND')
-      for op in graph.graph.get_operations()
-    )
+@pytest.mark.parametrize(
+  'height, width, rate', [(13, 13, 4), (9, 6, 2), (3, 5, 6), (16, 15, 3)]
+)
+def test_dilation(height, width, rate):
+  x, k = both(height, width)
+  expected = tf.nn.convolution(x, k, padding='SAME', dilations=rate)
+  found = winograd.conv3x3(x, k, rate)
+  assert found.shape == expected.shape
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
-  gpu = bool(tf.config.list_physical_devices('GPU'))
-  assert takes([None, 7, 7, 2]) != gpu
-  assert not takes([None, 9, 7, 2])  # too large
-  assert not takes([None, None, 7, 2])  # unknown
-  assert not takes([None, 7, 7, 2], size=1)
-  assert not takes([None, 7, 7, 2], rate=2)
-  assert not takes([None, 7, 7, 2], stride=2)
+
+@pytest.mark.parametrize('rate', [1, 2])
+def test_maps_of_any_size_in_one_graph(rate):
+  _, k = both(7, 7)
+  graph = tf.function(
+    lambda x: winograd.conv3x3(x, k, rate),
+    input_signature=[tf.TensorSpec([None, None, None, 5])],
+  )
+  for height, width in ((1, 1), (2, 3), (4, 9), (17, 12)):
+    x, _ = both(height, width)
+    expected = tf.nn.convolution(x, k, padding='SAME', dilations=rate)
+    np.testing.assert_allclose(graph(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_products_of_a_map():
+  # 7 x 7 outputs: 4 tiles of 36 products, not 49 x 9; 2 x 2: one of 16.
+  assert [winograd.tiles(n) for n in (1, 2, 3, 4, 7, 8, 9)] == [
+    1, 1, 1, 1, 2, 2, 3,
+  ]  # fmt: skip
+
+
+def test_a_map_of_two_pixels_is_more_exact():
+  x, k = both(2, 2, batch=8, channels=256, filters=64)
+  exact = direct(tf.cast(x, tf.float64), tf.cast(k, tf.float64)).numpy()
+  error = np.abs(winograd.conv3x3(x, k) - exact).max()
+  assert error < 5e-6 * np.abs(exact).max()

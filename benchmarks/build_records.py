@@ -30,10 +30,8 @@ workers, and without it, again by the difference to a small build.
 import argparse
 import contextlib
 import io
-import json
 import os
 import pathlib
-import platform
 import shutil
 import tempfile
 import time
@@ -41,6 +39,10 @@ import time
 # Before TensorFlow counts the cores.
 ALL_CORES = os.sched_getaffinity(0)
 os.sched_setaffinity(0, {min(ALL_CORES)})
+
+from benchmarks import machine  # noqa: E402
+
+machine.prepare()
 
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
@@ -266,8 +268,7 @@ def main():
         root, options.worker_records, options.worker_repeats
       )
   result['repeats'] = options.repeats
-  result['machine'] = platform.processor() or platform.machine()
-  print(json.dumps(result))
+  machine.print_line(result)
 
 
 if __name__ == '__main__':

@@ -15,14 +15,13 @@ Prints one JSON line; times are wall seconds.
 
 import argparse
 import contextlib
-import json
-import os
 import pathlib
-import platform
 import statistics
 import sys
 import tempfile
 import time
+
+from benchmarks import machine
 
 
 def measure(data, run, steps, interval, background):
@@ -83,7 +82,7 @@ def main():
   parser.add_argument('--steps', type=int, default=300)
   parser.add_argument('--interval', type=int, default=50)
   options = parser.parse_args()
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  machine.prepare()
   out = {'benchmark': 'checkpoint_stall', **vars(options)}
   with tempfile.TemporaryDirectory() as folder:
     data = pathlib.Path(folder) / 'data'
@@ -103,8 +102,7 @@ def main():
       }
   out['goal'] = 'background.share < 0.01'
   out['met'] = out['background']['share'] < 0.01
-  out['python'], out['cpus'] = platform.python_version(), os.cpu_count()
-  print(json.dumps(out))
+  machine.print_line(out)
 
 
 if __name__ == '__main__':

@@ -17,15 +17,14 @@ Prints one JSON line.
 
 import argparse
 import fcntl
-import json
-import os
 import pathlib
-import platform
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
+
+from benchmarks import machine
 
 TASKS = {'chiefs': 1, 'workers': 1, 'ps': 2}
 BATCH = 8
@@ -123,7 +122,7 @@ def main():
   parser.add_argument('--weight_decay', type=float, default=1e-4)
   options = parser.parse_args()
   steps, decay = options.steps, options.weight_decay
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  machine.prepare()
   with tempfile.TemporaryDirectory() as folder:
     data = str(pathlib.Path(folder) / 'data')
     two_processes.make_data(data)
@@ -139,10 +138,8 @@ def main():
     'counted_by_foretold': round(step / plan, 3),
     'goal': '0.9 < counted_by_foretold < 1.1',
     'met': 0.9 < step / plan < 1.1,
-    'python': platform.python_version(),
-    'cpus': os.cpu_count(),
   }
-  print(json.dumps(out))
+  machine.print_line(out)
 
 
 if __name__ == '__main__':

@@ -20,7 +20,6 @@ import io
 import json
 import multiprocessing
 import os
-import platform
 import tempfile
 import time
 from concurrent import futures
@@ -28,6 +27,7 @@ from importlib import metadata
 
 import numpy as np
 
+from benchmarks import machine
 from object_detection import coco_files, evaluate
 
 CLASSES, OBJECTS, DETECTIONS = 80, 7, 100
@@ -170,6 +170,7 @@ def main():
   images = parser.parse_args().images
   if images < 1:
     parser.error(f'--images must be 1 or more, got {images}')
+  machine.prepare()
   ours, numbers, tables = _in_new_process(measure_ours, images)
   plain, file_seconds, stats, plain_tables = _in_new_process(
     measure_plain, images
@@ -177,28 +178,22 @@ def main():
   equal = list(numbers.values()) == stats and all(
     map(np.array_equal, tables, plain_tables)
   )
-  print(
-    json.dumps(
-      {
-        'benchmark': 'coco_evaluation',
-        'images': images,
-        'classes': CLASSES,
-        'detections_per_image': DETECTIONS,
-        **{name: round(numbers[name], 6) for name in ('AP', 'AP50', 'AR100')},
-        'seconds': round(ours, 2),
-        'peer': f'pycocotools {metadata.version("pycocotools")}',
-        'peer_seconds': round(plain, 2),
-        'peer_seconds_for_the_file': round(file_seconds, 2),
-        'times_faster': round(plain / ours, 1),
-        'times_faster_without_the_file': round(
-          (plain - file_seconds) / ours, 1
-        ),
-        'all_numbers_equal': equal,
-        'python': platform.python_version(),
-        'numpy': np.__version__,
-        'cpus': os.cpu_count(),
-      }
-    )
+  machine.print_line(
+    {
+      'benchmark': 'coco_evaluation',
+      'images': images,
+      'classes': CLASSES,
+      'detections_per_image': DETECTIONS,
+      **{name: round(numbers[name], 6) for name in ('AP', 'AP50', 'AR100')},
+      'seconds': round(ours, 2),
+      'peer': f'pycocotools {metadata.version("pycocotools")}',
+      'peer_seconds': round(plain, 2),
+      'peer_seconds_for_the_file': round(file_seconds, 2),
+      'times_faster': round(plain / ours, 1),
+      'times_faster_without_the_file': round((plain - file_seconds) / ours, 1),
+      'all_numbers_equal': equal,
+      'numpy': np.__version__,
+    }
   )
 
 

@@ -16,9 +16,7 @@ without it. slope: of log time against log n, by least squares; goal <= 1.15.
 """
 
 import io
-import json
 import math
-import platform
 import statistics
 import time
 
@@ -27,6 +25,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
+from benchmarks import machine
 from official_repro.core import flags as core_flags
 from official_repro.data import engine, examples
 from official_repro.data.dedup import banding, hashes, parts, pipeline
@@ -169,14 +168,15 @@ def _library(example):
 def main(_):
   """Measures and prints the line."""
   values = flags.FLAGS
-  line = {'benchmark': 'dedup', 'cpu': platform.processor()}
+  machine.prepare()
+  line = {'benchmark': 'dedup'}
   line['search'] = measure_search(values.repeats)
   line['hashing'] = measure_hashing(values.pictures, values.repeats)
   slope = max(
     line['search'][key] for key in ('functions_slope', 'pipeline_slope')
   )
   line['goal_met'] = not math.isnan(slope) and slope <= 1.15
-  print(json.dumps(line))
+  machine.print_line(line)
 
 
 if __name__ == '__main__':

@@ -14,7 +14,6 @@ goal: recall >= .95 of re-encoded, resized and mirrored copies at false drops
 import dataclasses
 import functools
 import io
-import json
 import os
 import pathlib
 import tempfile
@@ -26,6 +25,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
+from benchmarks import machine
 from official_repro.core import flags as core_flags
 from official_repro.data import hierarchy, manifest, records
 from official_repro.data.dedup import grouping, parts, pipeline
@@ -277,6 +277,7 @@ def _draw(axis, values, pairs, outcome, chosen):
 
 def main(_):
   """Measures both sets and prints the line."""
+  machine.prepare()
   values = flags.FLAGS
   options = pipeline.Options()
   sets = {
@@ -294,7 +295,7 @@ def main(_):
     and line[name]['false_drops'] <= 0.001
     for name in sets
   )
-  print(json.dumps(line))
+  machine.print_line(line)
 
 
 if __name__ == '__main__':

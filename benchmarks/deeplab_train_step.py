@@ -13,20 +13,20 @@ float32. The sides take turns, see benchmarks.turns.
   peer   official.vision's SegmentationModel: its DilatedResNet, and its
          DeepLab head, that is its ASPP decoder (rates 12, 24, 36, image
          pooling, 256 filters) and SegmentationHead without further layers, as
-         in its DeepLab v3 presets; its SegmentationLoss.
+         in its DeepLab v3 presets; its SegmentationLoss. oneDNN as TensorFlow
+         chooses, or by --peer_onednn, see benchmarks.peer.
 
 The networks differ after the trunk: that is what both call a DeepLab head.
 """
 
 import argparse
 import functools
-import json
-import os
-import platform
 
 import numpy as np
 
-from benchmarks import turns
+from benchmarks import machine, turns
+from benchmarks import peer as peer_lib
+from official_repro.util import onednn
 
 SIDE, CELLS, CLASSES, DEPTH = 321, 41, 21, 50
 WEIGHT_DECAY = 5e-4
@@ -104,8 +104,10 @@ def peer(tf):
   return model, loss
 
 
-def make_side(side, batch):
+def make_side(batch, peer_onednn, side):
   """Returns the questions that a side answers, see turns.players."""
+  if side == 'peer':
+    peer_lib.enter(peer_onednn)
   import tensorflow as tf
 
   images, masks = (tf.constant(x) for x in make_inputs(batch))
@@ -129,6 +131,7 @@ def make_side(side, batch):
     'facts': lambda: {
       'parameters': int(sum(np.prod(v.shape) for v in model.variables)),
       'peak_mb': round(turns.peak_mb()),
+      'onednn': onednn.enabled(),
     },
   }
 
@@ -156,32 +159,31 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--turns', type=int, default=5, help='Turns measured.')
   parser.add_argument('--batch', type=int, default=2, help='Pictures a step.')
+  peer_lib.add_flag(parser)
   options = parser.parse_args()
   for name in ('turns', 'batch'):
     if getattr(options, name) < 1:
       value = getattr(options, name)
       parser.error(f'--{name} must be at least 1, got {value}')
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  make = functools.partial(make_side, batch=options.batch)
+  peer_onednn = peer_lib.from_flags(options)
+  machine.prepare()
+  make = functools.partial(make_side, options.batch, peer_onednn)
   with turns.players(make, SIDES) as ask:
     found = turns.play(ask, [(side, 'step') for side in SIDES], options.turns)
     facts = {side: ask(side, 'facts').value for side in SIDES}
   out = summary(found, facts)
-  print(
-    json.dumps(
-      {
-        'benchmark': 'deeplab_train_step',
-        'depth': DEPTH,
-        'side': SIDE,
-        'batch': options.batch,
-        'turns': options.turns,
-        **out,
-        'goal': f'ours.times_faster_than_peer >= {GOAL}',
-        'met': out['ours']['times_faster_than_peer'] >= GOAL,
-        'python': platform.python_version(),
-        'cpus': os.cpu_count(),
-      }
-    )
+  machine.print_line(
+    {
+      'benchmark': 'deeplab_train_step',
+      'depth': DEPTH,
+      'side': SIDE,
+      'batch': options.batch,
+      'turns': options.turns,
+      'peer_onednn': peer_onednn,
+      **out,
+      'goal': f'ours.times_faster_than_peer >= {GOAL}',
+      'met': out['ours']['times_faster_than_peer'] >= GOAL,
+    }
   )
 
 

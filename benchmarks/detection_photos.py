@@ -18,6 +18,7 @@ import time
 
 from absl import flags
 
+from benchmarks import machine
 from official_repro.core import flags as core_flags
 
 DEFAULT_ANNOTATIONS = '../shared/data/coco_keypoints/person_keypoints.json'
@@ -120,6 +121,7 @@ def _call(module, **options):
 
 def main(_):
   """Runs the check in a temporary folder and prints its line."""
+  machine.prepare()
   values = flags.FLAGS
   with tempfile.TemporaryDirectory() as folder:
     result = run(
@@ -128,7 +130,7 @@ def main(_):
       pathlib.Path(values.keep or folder),
       values.train_steps,
     )
-  print(json.dumps(result))
+  machine.print_line(result)
 
 
 if __name__ == '__main__':

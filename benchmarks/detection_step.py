@@ -17,19 +17,19 @@ frozen batch norm, float32. The sides take turns, see benchmarks.turns.
          is three of its bottleneck blocks on 7x7 crops, as there is no conv5
          head in the package. Its RPN targets are made before the clock starts,
          ours within the step; its batch norm's gamma and beta are fixed, ours
-         trained.
+         trained. oneDNN as TensorFlow chooses, or by --peer_onednn, see
+         benchmarks.peer.
 """
 
 import argparse
 import dataclasses
 import functools
-import json
-import os
-import platform
 
 import numpy as np
 
-from benchmarks import turns
+from benchmarks import machine, turns
+from benchmarks import peer as peer_lib
+from official_repro.util import onednn
 
 CLASSES, OBJECTS, SLOTS = 80, 8, 100
 PROPOSALS, SAMPLED, CROP = 300, 256, 7
@@ -234,8 +234,10 @@ def peer(case):
   return {'training': training, 'inference': inference}, model
 
 
-def make_side(case, side):
+def make_side(case, peer_onednn, side):
   """Returns the questions that a side answers, see turns.players."""
+  if side == 'peer':
+    peer_lib.enter(peer_onednn)
   placement = SIDES[side]
   graphs, model = ours(case, placement) if placement else peer(case)
 
@@ -247,6 +249,7 @@ def make_side(case, side):
     'facts': lambda: {
       'parameters': int(sum(np.prod(v.shape) for v in model.variables)),
       'peak_mb': round(turns.peak_mb()),
+      'onednn': onednn.enabled(),
     },
   }
 
@@ -278,6 +281,7 @@ def _options():
   add('--sides', nargs='+', choices=SIDES, default=list(SIDES))
   for field in dataclasses.fields(Case):
     add(f'--{field.name}', type=int, default=field.default)
+  peer_lib.add_flag(parser)
   options = parser.parse_args()
   if options.turns < 1:
     parser.error(f'--turns must be at least 1, got {options.turns}')
@@ -287,10 +291,11 @@ def _options():
 def main():
   """Prints the JSON line."""
   options = _options()
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  peer_onednn = peer_lib.from_flags(options)
+  machine.prepare()
   case = Case(options.depth, options.height, options.width)
   questions = [q for q in QUESTIONS if q != options.skip]
-  make = functools.partial(make_side, case)
+  make = functools.partial(make_side, case, peer_onednn)
   with turns.players(make, options.sides) as ask:
     asked = [(side, q) for q in questions for side in options.sides]
     found = turns.play(ask, asked, options.turns)
@@ -299,15 +304,14 @@ def main():
     'benchmark': 'detection_step',
     **dataclasses.asdict(case),
     'turns': options.turns,
+    'peer_onednn': peer_onednn,
     **summary(found, facts),
-    'python': platform.python_version(),
-    'cpus': os.cpu_count(),
   }
   if {'ours', 'peer'} <= set(options.sides):
     reached = [out['ours'][q]['times_faster_than_peer'] for q in questions]
     out['goal'] = f'ours.*.times_faster_than_peer >= {GOAL}'
     out['met'] = min(reached) >= GOAL
-  print(json.dumps(out))
+  machine.print_line(out)
 
 
 if __name__ == '__main__':

@@ -1,24 +1,24 @@
 """The paper's three transfer nets at full size: one step, one inference.
 
   python -m benchmarks.full_nets [--nets detection deeplab pose] [--turns=2]
+      [--base=CHECKOUT] [--base_onednn=off]
 
 ResNet-101 with the presets' values, batch 1, float32, random weights: Faster
 R-CNN C4 at 600x1024 (coco_resnet101; as benchmarks.detection_step builds it),
 DeepLab-ASPP-L at 513x513 (voc2012_resnet101) and the pose net at 353x257
 (coco_resnet101, the head in the middle and the targets included; inference
 with the decoder). Each net in a process of its own; prints seconds, seconds of
-all threads, and the process' peak memory. There is no peer.
+all threads, and the process' peak memory. There is no peer; with --base the
+same of another checkout takes turns (see versus), and `ratio` is our time by
+its.
 """
 
 import argparse
 import functools
-import json
-import os
-import platform
 
 import numpy as np
 
-from benchmarks import turns
+from benchmarks import machine, turns, versus
 
 QUESTIONS = ('training', 'inference')
 
@@ -123,8 +123,9 @@ def pose():
 NETS = {'detection': detection, 'deeplab': deeplab, 'pose': pose}
 
 
-def make_side(net):
+def make_side(sides, net, side):
   """Returns the questions that a net answers, see turns.players."""
+  sides.enter(side)
   graphs, model = NETS[net]()
 
   def waited(graph):
@@ -137,19 +138,28 @@ def make_side(net):
   }
 
 
-def measure(net, count) -> dict:
+def measure(sides, net, count) -> dict:
   """Seconds and memory of one net; inference first, whose peak is smaller."""
   out = {}
-  with turns.players(make_side, [net]) as ask:
-    out['parameters'] = ask(net, 'parameters').value
+  names = [side for side in sides.names if side != 'off']
+  with turns.players(functools.partial(make_side, sides, net), names) as ask:
+    out['parameters'] = ask('ours', 'parameters').value
     for question in reversed(QUESTIONS):
-      found = turns.play(ask, [(net, question)], count)[net, question]
-      out[question] = {
-        'seconds': round(turns.seconds(found), 2),
-        'cpu_seconds': round(turns.cpu_seconds(found), 2),
-        'peak_mb': ask(net, 'peak_mb').value,
-      }
-  return out
+      found = turns.play(ask, [(side, question) for side in names], count)
+      for side in names:
+        took = found[side, question]
+        out[question, side] = {
+          'seconds': round(turns.seconds(took), 2),
+          'cpu_seconds': round(turns.cpu_seconds(took), 2),
+          'peak_mb': ask(side, 'peak_mb').value,
+        }
+      if sides.base:
+        both = found['ours', question], found['base', question]
+        out[question, 'ours'] |= {
+          'ratio': round(1 / turns.times_faster(*both), 3),
+          'cpu_ratio': round(1 / turns.times_faster(*both, 'cpu_seconds'), 3),
+        }
+  return {'/'.join(k) if isinstance(k, tuple) else k: v for k, v in out.items()}
 
 
 def main():
@@ -157,15 +167,16 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--nets', nargs='+', choices=NETS, default=list(NETS))
   parser.add_argument('--turns', type=int, default=2, help='Turns measured.')
+  versus.add_flags(parser)
   options = parser.parse_args()
   if options.turns < 1:
     parser.error(f'--turns must be at least 1, got {options.turns}')
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  out = {'benchmark': 'full_nets'}
+  machine.prepare()
+  sides = versus.from_flags(options)
+  out = {'benchmark': 'full_nets', 'base_onednn': sides.base_onednn}
   for net in options.nets:
-    out[net] = measure(net, options.turns)
-  out |= {'python': platform.python_version(), 'cpus': os.cpu_count()}
-  print(json.dumps(out))
+    out[net] = measure(sides, net, options.turns)
+  machine.print_line(out)
 
 
 if __name__ == '__main__':

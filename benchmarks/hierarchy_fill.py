@@ -7,11 +7,11 @@ JFT-300M's size: 18,291 categories, at most 12 deep, 1.26 labels an image
 """
 
 import argparse
-import json
 import time
 
 import numpy as np
 
+from benchmarks import machine
 from official_repro.data.hierarchy import Hierarchy
 
 NUM_CLASSES = 18_291
@@ -40,6 +40,7 @@ def main() -> None:
   parser = argparse.ArgumentParser()
   parser.add_argument('--images', type=int, default=1_000_000)
   images = parser.parse_args().images
+  machine.prepare()
   rng = np.random.default_rng(0)
   hierarchy = make_hierarchy(rng)
   lengths = 1 + (rng.random(images) < LABELS_PER_IMAGE - 1)
@@ -57,20 +58,18 @@ def main() -> None:
   loop_seconds = (time.perf_counter() - start) * images / sample
   rows = np.split(filled, filled_splits[1 : sample + 1])[:sample]
   assert [row.tolist() for row in rows] == looped
-  print(
-    json.dumps(
-      {
-        'benchmark': 'hierarchy_fill',
-        'images': images,
-        'categories': NUM_CLASSES,
-        'max_depth': hierarchy.max_depth,
-        'labels_given': len(values),
-        'labels_filled': len(filled),
-        'seconds': round(seconds, 3),
-        'loop_seconds': round(loop_seconds, 3),
-        'loop_over_vectorised': round(loop_seconds / seconds, 2),
-      }
-    )
+  machine.print_line(
+    {
+      'benchmark': 'hierarchy_fill',
+      'images': images,
+      'categories': NUM_CLASSES,
+      'max_depth': hierarchy.max_depth,
+      'labels_given': len(values),
+      'labels_filled': len(filled),
+      'seconds': round(seconds, 3),
+      'loop_seconds': round(loop_seconds, 3),
+      'loop_over_vectorised': round(loop_seconds / seconds, 2),
+    }
   )
 
 

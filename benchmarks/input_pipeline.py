@@ -22,10 +22,8 @@ the ratios are of pipelines measured right after each other.
 """
 
 import argparse
-import json
 import os
 import pathlib
-import platform
 import tempfile
 import time
 
@@ -33,6 +31,10 @@ import numpy as np
 
 # Before TensorFlow counts the cores.
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+from benchmarks import machine  # noqa: E402
+
+machine.prepare()
 
 import cv2  # noqa: E402
 import tensorflow as tf  # noqa: E402
@@ -188,7 +190,6 @@ def main():
     },
     'bytes_per_picture': dict(zip(('original', 'small'), sizes)),
     'repeats': options.repeats,
-    'machine': platform.processor() or platform.machine(),
     'cores': 1,
   }
   for name in ('original', 'small'):
@@ -197,7 +198,7 @@ def main():
     result[f'ratio_{name}_min_max'] = [
       round(float(ratio), 2) for ratio in (ratios.min(), ratios.max())
     ]
-  print(json.dumps(result))
+  machine.print_line(result)
 
 
 if __name__ == '__main__':

@@ -15,16 +15,15 @@ It is measured on some classes, which are all alike, and scaled to all.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
-import platform
 import resource
 import time
 from concurrent import futures
 
 import numpy as np
 
+from benchmarks import machine
 from official_repro import metrics
 
 IMAGES, CLASSES, LABELS, K = 14_000, 6_000, 37, 100
@@ -121,35 +120,32 @@ def main():
   classes = parser.parse_args().classes_of_peer
   if not 1 <= classes <= CLASSES:
     parser.error(f'--classes_of_peer must be in 1..{CLASSES}, got {classes}')
+  machine.prepare()
   ours = _in_new_process(measure_ours)
   peer = _in_new_process(measure_peer, classes)
   scale = CLASSES / classes
-  print(
-    json.dumps(
-      {
-        'benchmark': 'mean_average_precision',
-        'images': IMAGES,
-        'classes': CLASSES,
-        'labels_per_image': LABELS,
-        'k': K,
-        'map': round(ours['value'], 6),
-        'seconds': round(ours['seconds'], 3),
-        'peak_memory_growth_mb': round(ours['peak_mb'], 1),
-        'peer': f'scikit-learn {peer["version"]}',
-        'peer_seconds': round(peer['seconds'] * scale, 2),
-        'peer_top_k_seconds': round(peer['top_k_seconds'] * scale, 2),
-        'peer_classes_measured': classes,
-        'peer_scaled_by': scale,
-        'largest_difference_per_class': peer['largest_difference'],
-        'times_faster': round(peer['seconds'] * scale / ours['seconds'], 1),
-        'times_faster_top_k': round(
-          peer['top_k_seconds'] * scale / ours['seconds'], 1
-        ),
-        'python': platform.python_version(),
-        'numpy': np.__version__,
-        'cpus': os.cpu_count(),
-      }
-    )
+  machine.print_line(
+    {
+      'benchmark': 'mean_average_precision',
+      'images': IMAGES,
+      'classes': CLASSES,
+      'labels_per_image': LABELS,
+      'k': K,
+      'map': round(ours['value'], 6),
+      'seconds': round(ours['seconds'], 3),
+      'peak_memory_growth_mb': round(ours['peak_mb'], 1),
+      'peer': f'scikit-learn {peer["version"]}',
+      'peer_seconds': round(peer['seconds'] * scale, 2),
+      'peer_top_k_seconds': round(peer['top_k_seconds'] * scale, 2),
+      'peer_classes_measured': classes,
+      'peer_scaled_by': scale,
+      'largest_difference_per_class': peer['largest_difference'],
+      'times_faster': round(peer['seconds'] * scale / ours['seconds'], 1),
+      'times_faster_top_k': round(
+        peer['top_k_seconds'] * scale / ours['seconds'], 1
+      ),
+      'numpy': np.__version__,
+    }
   )
 
 

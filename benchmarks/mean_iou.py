@@ -16,16 +16,14 @@ goal: 3 x the peer on masks with objects.
 """
 
 import argparse
-import json
 import multiprocessing
-import os
-import platform
 import time
 from concurrent import futures
 
 import cv2
 import numpy as np
 
+from benchmarks import machine
 from deeplab import evaluate
 from deeplab.label_space import IGNORE
 
@@ -123,6 +121,7 @@ def main():
   images = parser.parse_args().images
   if images < 1:
     parser.error(f'--images must be 1 or more, got {images}')
+  machine.prepare()
   found = {}
   for _ in range(ROUNDS):
     for draw, count in ((patches, images), (noise, NOISE_IMAGES)):
@@ -132,34 +131,30 @@ def main():
         found[kind, draw] = min(best, measured, key=lambda m: m[0])
   ours, value, _ = found['ours', patches]
   plain = found['plain', patches][0]
-  print(
-    json.dumps(
-      {
-        'benchmark': 'mean_iou',
-        'images': images,
-        'height': HEIGHT,
-        'width': WIDTH,
-        'classes': CLASSES,
-        'mean_iou': round(value, 6),
-        'seconds': round(ours, 3),
-        'peer': f'numpy {np.__version__}',
-        'peer_seconds': round(plain, 3),
-        'best_of': ROUNDS,
-        'times_faster': round(plain / ours, 1),
-        'times_faster_on_noise': round(
-          found['plain', noise][0] / found['ours', noise][0], 1
-        ),
-        'all_matrices_equal': all(
-          np.array_equal(found['ours', draw][2], found['plain', draw][2])
-          for draw in (patches, noise)
-        ),
-        'goal': f'times_faster >= {GOAL}',
-        'met': plain / ours >= GOAL,
-        'python': platform.python_version(),
-        'numpy': np.__version__,
-        'cpus': os.cpu_count(),
-      }
-    )
+  machine.print_line(
+    {
+      'benchmark': 'mean_iou',
+      'images': images,
+      'height': HEIGHT,
+      'width': WIDTH,
+      'classes': CLASSES,
+      'mean_iou': round(value, 6),
+      'seconds': round(ours, 3),
+      'peer': f'numpy {np.__version__}',
+      'peer_seconds': round(plain, 3),
+      'best_of': ROUNDS,
+      'times_faster': round(plain / ours, 1),
+      'times_faster_on_noise': round(
+        found['plain', noise][0] / found['ours', noise][0], 1
+      ),
+      'all_matrices_equal': all(
+        np.array_equal(found['ours', draw][2], found['plain', draw][2])
+        for draw in (patches, noise)
+      ),
+      'goal': f'times_faster >= {GOAL}',
+      'met': plain / ours >= GOAL,
+      'numpy': np.__version__,
+    }
   )
 
 

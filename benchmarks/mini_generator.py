@@ -8,12 +8,11 @@ masks and boxes of all objects; "encode_*" is the encoding of finished pictures.
 """
 
 import argparse
-import json
-import platform
 import time
 
 import cv2
 
+from benchmarks import machine
 from official_repro.data.mini import MiniJft, encode_jpeg, encode_png
 
 
@@ -45,8 +44,6 @@ def measure(images, size):
       'encode_png': _rate(lambda i: encode_png(at(i)), images),
     },
     'opencv': cv2.__version__,
-    'python': platform.python_version(),
-    'machine': platform.machine(),
   }
 
 
@@ -56,7 +53,8 @@ def main():
   parser.add_argument('--images', type=int, default=2000)
   parser.add_argument('--size', type=int, default=64)
   args = parser.parse_args()
-  print(json.dumps(measure(args.images, args.size)))
+  machine.prepare()
+  machine.print_line(measure(args.images, args.size))
 
 
 if __name__ == '__main__':

@@ -13,13 +13,10 @@ poses in each turn; the seconds are medians, and the kept poses are compared.
 """
 
 import argparse
-import json
-import os
-import platform
 
 import numpy as np
 
-from benchmarks import turns
+from benchmarks import machine, turns
 from pose import joints, oks
 
 POSES, PER_PERSON = 1000, 4
@@ -92,6 +89,7 @@ def main():
   count = parser.parse_args().poses
   if count < 1:
     parser.error(f'--poses must be 1 or more, got {count}')
+  machine.prepare()
   sides = [f'ours {count}', f'plain {count}']
   found = {side: [] for side in sides}
   with turns.players(make, sides) as ask:
@@ -100,26 +98,20 @@ def main():
         found[side].append(ask(side, str(turn)))
   # The first turn warms up.
   ours, plain = (found[side][1:] for side in sides)
-  print(
-    json.dumps(
-      {
-        'benchmark': 'oks_nms',
-        'poses': count,
-        'kept': len(ours[0].value),
-        'threshold': THRESHOLD,
-        'seconds': round(turns.seconds(ours), 4),
-        'peer': "one OKS a pair, mmpose's formulation",
-        'peer_seconds': round(turns.seconds(plain), 4),
-        'turns': TURNS,
-        'times_faster': round(turns.times_faster(ours, plain), 1),
-        'kept_poses_equal': all(
-          a.value == b.value for a, b in zip(ours, plain)
-        ),
-        'python': platform.python_version(),
-        'numpy': np.__version__,
-        'cpus': os.cpu_count(),
-      }
-    )
+  machine.print_line(
+    {
+      'benchmark': 'oks_nms',
+      'poses': count,
+      'kept': len(ours[0].value),
+      'threshold': THRESHOLD,
+      'seconds': round(turns.seconds(ours), 4),
+      'peer': "one OKS a pair, mmpose's formulation",
+      'peer_seconds': round(turns.seconds(plain), 4),
+      'turns': TURNS,
+      'times_faster': round(turns.times_faster(ours, plain), 1),
+      'kept_poses_equal': all(a.value == b.value for a, b in zip(ours, plain)),
+      'numpy': np.__version__,
+    }
   )
 
 

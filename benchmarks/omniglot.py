@@ -19,6 +19,7 @@ import zipfile
 
 from absl import flags
 
+from benchmarks import machine
 from official_repro.core import flags as core_flags
 
 HELD_OUT = 4
@@ -114,10 +115,11 @@ def _call(binary, **options):
 
 def main(_):
   """Runs the benchmark in a temporary folder and prints its line."""
+  machine.prepare()
   values = flags.FLAGS
   with tempfile.TemporaryDirectory() as folder:
     result = run(values.zip, pathlib.Path(folder), values.train_steps)
-  print(json.dumps(result))
+  machine.print_line(result)
 
 
 if __name__ == '__main__':

@@ -22,17 +22,11 @@ that do all positions at once are there to compare with, without a goal.
 
 import argparse
 import functools
-import json
 import math
-import os
-import platform
-
-# Before TensorFlow is loaded.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 import numpy as np
 
-from benchmarks import turns
+from benchmarks import machine, turns
 
 HEIGHT, WIDTH, JOINTS, RADIUS = 353, 257, 17, 25
 TURNS, LOOP_TURNS = 5, 2
@@ -137,6 +131,7 @@ def main():
   number = parser.parse_args().turns
   if number < 1:
     parser.error(f'--turns must be 1 or more, got {number}')
+  machine.prepare()
   key = lambda side: (side, 'decode')
   quick = [key(side) for side in ('ours', 'add_at', 'add_at_flat')]
   with turns.players(make, ['ours', 'add_at', 'add_at_flat', 'loop']) as ask:
@@ -149,39 +144,35 @@ def main():
   off = [np.array(a[0].value) - joints for a in (add_at, flat, loop)]
   import tensorflow as tf
 
-  print(
-    json.dumps(
-      {
-        'benchmark': 'pose_decoder',
-        'height': HEIGHT,
-        'width': WIDTH,
-        'joints': JOINTS,
-        'seconds': round(turns.seconds(ours), 4),
-        'cpu_seconds': round(turns.cpu_seconds(ours), 4),
-        'peer': f'numpy {np.__version__}, a loop over positions',
-        'peer_seconds': round(turns.seconds(loop), 3),
-        'times_faster': round(faster, 1),
-        'peer_add_at': f'numpy {np.__version__}, np.add.at',
-        'peer_add_at_seconds': round(turns.seconds(add_at), 3),
-        'times_faster_add_at': round(turns.times_faster(ours, add_at), 1),
-        'peer_add_at_flat': f'numpy {np.__version__}, np.add.at, flat indices',
-        'peer_add_at_flat_seconds': round(turns.seconds(flat), 3),
-        'times_faster_add_at_flat': round(turns.times_faster(ours, flat), 1),
-        'turns': number,
-        'turns_of_loop': LOOP_TURNS,
-        'largest_difference_of_joints_pixels': round(
-          max(float(np.abs(d[:, :2]).max()) for d in off), 6
-        ),
-        'largest_difference_of_scores': round(
-          max(float(np.abs(d[:, 2]).max()) for d in off), 9
-        ),
-        'goal': f'times_faster >= {GOAL}',
-        'met': faster >= GOAL,
-        'python': platform.python_version(),
-        'tensorflow': tf.__version__,
-        'cpus': os.cpu_count(),
-      }
-    )
+  machine.print_line(
+    {
+      'benchmark': 'pose_decoder',
+      'height': HEIGHT,
+      'width': WIDTH,
+      'joints': JOINTS,
+      'seconds': round(turns.seconds(ours), 4),
+      'cpu_seconds': round(turns.cpu_seconds(ours), 4),
+      'peer': f'numpy {np.__version__}, a loop over positions',
+      'peer_seconds': round(turns.seconds(loop), 3),
+      'times_faster': round(faster, 1),
+      'peer_add_at': f'numpy {np.__version__}, np.add.at',
+      'peer_add_at_seconds': round(turns.seconds(add_at), 3),
+      'times_faster_add_at': round(turns.times_faster(ours, add_at), 1),
+      'peer_add_at_flat': f'numpy {np.__version__}, np.add.at, flat indices',
+      'peer_add_at_flat_seconds': round(turns.seconds(flat), 3),
+      'times_faster_add_at_flat': round(turns.times_faster(ours, flat), 1),
+      'turns': number,
+      'turns_of_loop': LOOP_TURNS,
+      'largest_difference_of_joints_pixels': round(
+        max(float(np.abs(d[:, :2]).max()) for d in off), 6
+      ),
+      'largest_difference_of_scores': round(
+        max(float(np.abs(d[:, 2]).max()) for d in off), 9
+      ),
+      'goal': f'times_faster >= {GOAL}',
+      'met': faster >= GOAL,
+      'tensorflow': tf.__version__,
+    }
   )
 
 

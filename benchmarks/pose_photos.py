@@ -20,7 +20,7 @@ import time
 
 from absl import flags
 
-from benchmarks import detection_photos
+from benchmarks import detection_photos, machine
 from official_repro.core import flags as core_flags
 
 # Everybody in each step: the two photos have five people with joints.
@@ -89,6 +89,7 @@ def _call(module, **options):
 
 def main(_):
   """Runs the check in a temporary folder and prints its line."""
+  machine.prepare()
   values = flags.FLAGS
   with tempfile.TemporaryDirectory() as folder:
     result = run(
@@ -97,7 +98,7 @@ def main(_):
       pathlib.Path(values.keep or folder),
       values.train_steps,
     )
-  print(json.dumps(result))
+  machine.print_line(result)
 
 
 if __name__ == '__main__':

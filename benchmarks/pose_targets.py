@@ -20,13 +20,10 @@ numpy is there to compare with, without a goal.
 import argparse
 import functools
 import hashlib
-import json
-import os
-import platform
 
 import numpy as np
 
-from benchmarks import turns
+from benchmarks import machine, turns
 
 HEIGHT, WIDTH, JOINTS, RADIUS, OTHERS = 353, 257, 17, 25, 2
 SIDES = ('ours', 'vectorised', 'loop')
@@ -170,7 +167,7 @@ def main():
     if getattr(options, name) < 1:
       value = getattr(options, name)
       parser.error(f'--{name} must be at least 1, got {value}')
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  machine.prepare()
   make = functools.partial(make_side, batch=options.batch)
   with turns.players(make, SIDES) as ask:
     found = turns.play(ask, [(side, 'make') for side in SIDES], options.turns)
@@ -179,23 +176,19 @@ def main():
     crops = 1 if side == 'loop' else options.batch
     found[side, 'make'] = [per_crop(a, crops) for a in found[side, 'make']]
   out = summary(found, facts)
-  print(
-    json.dumps(
-      {
-        'benchmark': 'pose_targets',
-        'crop': [HEIGHT, WIDTH, JOINTS],
-        'others': OTHERS,
-        'batch': options.batch,
-        'turns': options.turns,
-        **out,
-        'all_equal': len({f['digest'] for f in facts.values()}) == 1,
-        'goal': f'loop.ours_times_faster >= {GOAL}',
-        'met': out['loop']['ours_times_faster'] >= GOAL,
-        'python': platform.python_version(),
-        'numpy': np.__version__,
-        'cpus': os.cpu_count(),
-      }
-    )
+  machine.print_line(
+    {
+      'benchmark': 'pose_targets',
+      'crop': [HEIGHT, WIDTH, JOINTS],
+      'others': OTHERS,
+      'batch': options.batch,
+      'turns': options.turns,
+      **out,
+      'all_equal': len({f['digest'] for f in facts.values()}) == 1,
+      'goal': f'loop.ours_times_faster >= {GOAL}',
+      'met': out['loop']['ours_times_faster'] >= GOAL,
+      'numpy': np.__version__,
+    }
   )
 
 

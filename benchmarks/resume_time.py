@@ -13,16 +13,15 @@ Prints one JSON line; times are wall seconds, medians over repeats.
 """
 
 import argparse
-import json
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-from official_repro.data import manifest, pipeline
+from benchmarks import machine
+from official_repro.data import manifest
 
 SHARDS, BATCH, GROUP = 64, 32, 1024
 PLACES = (0.0, 0.5, 0.99)
@@ -49,6 +48,8 @@ def make_folder(folder, images, size):
 
 def dataset(folder, size, position):
   """The training input from a position on."""
+  from official_repro.data import pipeline  # imports TensorFlow
+
   return pipeline.make_dataset(
     str(folder),
     'train',
@@ -79,6 +80,7 @@ def main():
   arguments.add_argument('--size', type=int, default=64)
   arguments.add_argument('--repeats', type=int, default=7)
   options = arguments.parse_args()
+  machine.prepare()
   with tempfile.TemporaryDirectory() as root:
     folder = pathlib.Path(root) / 'data'
     make_folder(folder, options.images, options.size)
@@ -110,9 +112,8 @@ def main():
     'records': records,
     'records_in_a_group': GROUP,
     'repeats': options.repeats,
-    'machine': platform.processor() or platform.machine(),
   }
-  print(json.dumps(result))
+  machine.print_line(result)
 
 
 if __name__ == '__main__':

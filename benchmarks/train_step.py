@@ -1,17 +1,20 @@
 """One training step of the pre-training network, beside Model Garden's.
 
   python -m benchmarks.train_step [--steps=9] [--profile]
+      [--base=CHECKOUT] [--base_onednn=off]
 
 ResNet-50, 224 px, batch 16, 18,291 labels, weight decay, RMSProp with momentum,
-float32. Three sides, each in a process of its own, take turns step by step;
+float32. The sides, each in a process of its own, take turns step by step;
 medians, and the median of the ratios within a turn. CPU seconds (of all
 threads) beside the wall clock tell a busy machine from a slow step.
 
   ours   our network with stride placement v1.5, which is Model Garden's
          network: the same products. 64 label ids an image go to the device.
   slim   the same with the paper's stride placement, which has fewer products.
+  base   `ours` in another checkout (--base), see versus.
   peer   official.vision's ClassificationModel on its ResNet-50 backbone, dense
-         [B, C] targets from the host, sigmoid cross-entropy, Keras' RMSprop.
+         [B, C] targets from the host, sigmoid cross-entropy, Keras' RMSprop;
+         oneDNN as TensorFlow chooses, or --base_onednn.
 
 `share_of_matmul_rate` is the rate of the step's products (3 times those of the
 forward pass; first layer and head included) over the rate of one large
@@ -32,15 +35,15 @@ the first one, one product on the joined kernels of the head.
 
 import argparse
 import collections
+import contextlib
+import functools
 import glob
-import json
-import os
-import platform
 import tempfile
+from unittest import mock
 
 import numpy as np
 
-from benchmarks import turns
+from benchmarks import machine, turns, versus
 
 DEPTH, SIZE, BATCH, CLASSES, LABELS, SLOTS = 50, 224, 16, 18291, 8, 64
 WEIGHT_DECAY = 1e-4
@@ -50,7 +53,7 @@ RMSPROP = {
   'momentum': 0.9,
   'epsilon': 1.0,
 }
-SIDES = {'ours': 'v1.5', 'slim': 'slim', 'peer': None}
+SIDES = {'ours': 'v1.5', 'slim': 'slim', 'base': 'v1.5', 'peer': None}
 MATMUL_SIDE = 2048
 
 
@@ -128,11 +131,15 @@ def make_step(model, optimizer, loss):
 
 
 def forward_products(model):
-  """Multiply-adds of one image's forward pass, counted in the graph."""
+  """Multiply-adds of one image's forward pass, counted in the graph.
+
+  Those of the direct convolutions: what other forms of them save is a gain.
+  """
   import tensorflow as tf
 
   spec = tf.TensorSpec([1, SIZE, SIZE, 3])
-  graph = tf.function(model).get_concrete_function(spec).graph
+  with _direct_convolutions():
+    graph = tf.function(model).get_concrete_function(spec).graph
   total = 0
   for op in graph.get_operations():
     if op.type in ('Conv2D', 'MatMul'):
@@ -142,8 +149,17 @@ def forward_products(model):
   return total
 
 
-def make_side(side):
+def _direct_convolutions():
+  try:
+    from official_repro.modeling import convolution
+  except ImportError:  # a checkout without other forms
+    return contextlib.nullcontext()
+  return mock.patch.object(convolution, '_on_cpu', lambda inputs: False)
+
+
+def make_side(sides, side):
   """Returns the questions that a side answers, see turns.players."""
+  sides.enter(side)
   import tensorflow as tf
 
   placement = SIDES[side]
@@ -198,14 +214,15 @@ def profile(call):
   }
 
 
-def measure(steps, with_profile):
+def measure(sides, steps, with_profile):
   """Returns the turns' answers and {side: facts}."""
-  with turns.players(make_side, SIDES) as ask:
-    asked = [*((side, 'step') for side in SIDES), ('ours', 'matmul')]
+  names = [side for side in SIDES if side != 'base' or sides.base]
+  with turns.players(functools.partial(make_side, sides), names) as ask:
+    asked = [*((side, 'step') for side in names), ('ours', 'matmul')]
     found = turns.play(ask, asked, steps, warm=3)
-    facts = {side: ask(side, 'facts').value for side in SIDES}
+    facts = {side: ask(side, 'facts').value for side in names}
     if with_profile:
-      for side in SIDES:
+      for side in names:
         facts[side]['profile_ms'] = ask(side, 'profile').value
   return found, facts
 
@@ -216,19 +233,23 @@ def summary(found, facts):
   rate = matmul / turns.seconds(found['ours', 'matmul'])
   cpu_rate = matmul / turns.cpu_seconds(found['ours', 'matmul'])
   out = {}
-  for side in SIDES:
+  for side in facts:
     took, facts_of = found[side, 'step'], facts[side]
     seconds, cpu = turns.seconds(took), turns.cpu_seconds(took)
     flops = 3 * 2 * facts_of['products'] * BATCH
-    faster = turns.times_faster(took, found['peer', 'step'])
-    less_cpu = turns.times_faster(took, found['peer', 'step'], 'cpu_seconds')
+    ratios = {}
+    for other in ('peer', *(['base'] if 'base' in facts else [])):
+      theirs = found[other, 'step']
+      faster = turns.times_faster(took, theirs)
+      less_cpu = turns.times_faster(took, theirs, 'cpu_seconds')
+      ratios[f'times_faster_than_{other}'] = round(faster, 3)
+      ratios[f'times_less_cpu_than_{other}'] = round(less_cpu, 3)
     out[side] = {
       'seconds': round(seconds, 3),
       'seconds_min': round(min(a.seconds for a in took), 3),
       'cpu_seconds': round(cpu, 3),
       'images_per_second': round(BATCH / seconds, 2),
-      'times_faster_than_peer': round(faster, 3),
-      'times_less_cpu_than_peer': round(less_cpu, 3),
+      **ratios,
       'forward_gmac': round(facts_of['products'] / 1e9, 3),
       'share_of_matmul_rate': round(flops / seconds / rate, 3),
       'share_per_cpu_second': round(flops / cpu / cpu_rate, 3),
@@ -246,25 +267,27 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--steps', type=int, default=9, help='Turns measured.')
   parser.add_argument('--profile', action='store_true')
+  versus.add_flags(parser)
   options = parser.parse_args()
   if options.steps < 1:
     parser.error(f'--steps must be at least 1, got {options.steps}')
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  out = summary(*measure(options.steps, options.profile))
-  out = {
-    'benchmark': 'train_step',
-    'depth': DEPTH,
-    'size': SIZE,
-    'batch': BATCH,
-    'labels': CLASSES,
-    'turns': options.steps,
-    **out,
-    'goal': 'ours.times_faster_than_peer >= 1',
-    'met': out['ours']['times_faster_than_peer'] >= 1,
-    'python': platform.python_version(),
-    'cpus': os.cpu_count(),
-  }
-  print(json.dumps(out))
+  machine.prepare()
+  sides = versus.from_flags(options)
+  out = summary(*measure(sides, options.steps, options.profile))
+  machine.print_line(
+    {
+      'benchmark': 'train_step',
+      'depth': DEPTH,
+      'size': SIZE,
+      'batch': BATCH,
+      'labels': CLASSES,
+      'turns': options.steps,
+      'base_onednn': sides.base_onednn,
+      **out,
+      'goal': 'ours.times_faster_than_peer >= 1',
+      'met': out['ours']['times_faster_than_peer'] >= 1,
+    }
+  )
 
 
 if __name__ == '__main__':

@@ -21,15 +21,14 @@ Prints one JSON line.
 import argparse
 import contextlib
 import glob
-import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 
+from benchmarks import machine
 from cluster import local_cluster, supervisor
 
 GOALS = {'synchronous': 1.8, 'asynchronous': 1.9}
@@ -141,7 +140,7 @@ def main():
   parser.add_argument('--batch', type=int, default=256)
   parser.add_argument('--loops', type=int, default=4)
   options = parser.parse_args()
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  machine.prepare()
   rates = {}
   with tempfile.TemporaryDirectory() as folder:
     data = pathlib.Path(folder) / 'data'
@@ -158,10 +157,8 @@ def main():
     'share_of_apart': {k: round(rates[k] / rates['apart'], 2) for k in GOALS},
     'goal': GOALS,
     'met': {k: times[k] >= goal for k, goal in GOALS.items()},
-    'python': platform.python_version(),
-    'cpus': os.cpu_count(),
   }
-  print(json.dumps(out))
+  machine.print_line(out)
 
 
 if __name__ == '__main__':

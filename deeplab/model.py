@@ -232,7 +232,8 @@ class DeepLab(tf.keras.Model):
     Returns:
       float32 [N, H, W, K], upsampled bilinearly.
     """
-    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    size = tf.shape(images)
+    height, width = (images.shape[i] or size[i] for i in (1, 2))
     bottom, right = (
       upsampling.padding(side, self.output_stride) for side in (height, width)
     )

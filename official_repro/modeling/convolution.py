@@ -15,18 +15,17 @@ the smallest maps. The limits below are measured: benchmarks/convolutions.py.
 Shapes: N images, H rows, W columns, C channels, F filters.
 """
 
-import math
-
 import tensorflow as tf
 
 from official_repro.modeling import winograd
 from official_repro.util import onednn
 
-# Winograd pays for its way into the domain of the products and out of it by
-# products that it saves, of which there are few where channels are few, and
-# for the kernel's way where tiles are few.
-_WINOGRAD_TILES = 32
+# Winograd pays for the way of the maps into the domain of the products and out
+# of it, too much where channels are few, and for the kernel's way, too much
+# where tiles are few; and tiles may hang over the border.
+_WINOGRAD_TILES = {True: 32, False: 64}  # by whether oneDNN is on
 _WINOGRAD_CHANNELS = 128
+_WINOGRAD_SAVING = 2  # times fewer products than the direct sum
 # Pixels of the output above which a 1x1 convolution stays one, by whether
 # oneDNN is on.
 _PRODUCT_PIXELS = {True: 64, False: 4096}
@@ -54,9 +53,21 @@ def conv2d(
   size = kernel.shape[0]
   if size == 1 and _product_gains(inputs, stride):
     return _product(inputs, kernel, stride)
-  if size == 3 and stride == 1 and _winograd_gains(inputs, kernel, rate, crops):
-    return winograd.conv3x3(inputs, kernel, rate)
-  total = (size - 1) * rate
+  direct = lambda: _direct(inputs, kernel, stride, rate)
+  if size != 3 or stride > 1 or not _may_be_winograd(inputs, kernel):
+    return direct()
+  gains = _winograd_gains(inputs, rate, crops)
+  if isinstance(gains, bool):
+    return winograd.conv3x3(inputs, kernel, rate) if gains else direct()
+  # Pictures of many sizes.
+  outputs = tf.cond(
+    gains, lambda: winograd.conv3x3(inputs, kernel, rate), direct
+  )
+  return tf.ensure_shape(outputs, [*inputs.shape[:3], kernel.shape[3]])
+
+
+def _direct(inputs, kernel, stride, rate):
+  total = (kernel.shape[0] - 1) * rate
   padded = stride > 1 and total > 0
   if padded:
     around = [total // 2, total - total // 2]
@@ -99,13 +110,19 @@ def _product(inputs, kernel, stride):
   return tf.reshape(outputs, [*winograd.sizes(inputs)[:3], filters])
 
 
-def _winograd_gains(inputs, kernel, rate, crops):
-  if not _on_cpu(inputs) or min(kernel.shape[2:]) < _WINOGRAD_CHANNELS:
-    return False
-  count, *sides = inputs.shape[:3]
-  if None in sides:  # pictures of many sizes, which are not small
-    return True
-  if crops and count is None:
-    return True
-  tiles = [winograd.tiles(-(-side // rate)) for side in sides]
-  return (count or 1) * rate**2 * math.prod(tiles) >= _WINOGRAD_TILES
+def _may_be_winograd(inputs, kernel):
+  return _on_cpu(inputs) and min(kernel.shape[2:]) >= _WINOGRAD_CHANNELS
+
+
+def _winograd_gains(inputs, rate, crops):
+  """A bool, or a tensor where H or W is unknown; an unknown N counts as 1."""
+  count, height, width, _ = inputs.shape
+  if None in (height, width):
+    height, width = tf.unstack(tf.shape(inputs)[1:3])
+  work = winograd.work(height, width, rate)
+  many = crops and count is None
+  enough = (
+    many or (count or 1) * work.tiles >= _WINOGRAD_TILES[onednn.enabled()]
+  )
+  fewer = work.products * _WINOGRAD_SAVING <= 9 * height * width
+  return enough & fewer

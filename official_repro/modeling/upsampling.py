@@ -22,8 +22,9 @@ def upsample(maps, height, width, stride: int = 8):
   """
   size = (tf.shape(maps)[1:3] - 1) * stride + 1
   full = tf.raw_ops.ResizeBilinear(images=maps, size=size, align_corners=True)
+  wanted = [tf.get_static_value(n) for n in (height, width)]
   known = [n and (n - 1) * stride + 1 for n in maps.shape[1:3]]
-  if [height, width] == known:
+  if None not in wanted and wanted == known:
     # A slice of all copies the maps, and its gradient does so again.
     full.set_shape([None, height, width, None])
     return full

@@ -102,21 +102,50 @@ def test_who_takes_products(setting):
 
 @pytest.mark.skipif(not ON_CPU, reason='a GPU chooses by itself')
 def test_who_takes_winograd(setting):
-  assert form([8, 7, 7]) == 'winograd'  # 32 tiles of 4 x 4
+  few = 'winograd' if setting else 'direct'
+  assert form([8, 7, 7]) == few  # 32 tiles of 4 x 4
   assert form([7, 7, 7]) == 'direct'
-  assert form([32, 2, 2]) == 'winograd'  # of 2 x 2
-  assert form([2, 13, 13], rate=4) == 'winograd'  # 16 maps of 4 x 4 each
-  assert form([1, 21, 24]) == 'winograd'
-  assert form([1, 21, 20]) == 'direct'
+  assert form([16, 7, 7]) == 'winograd'
+  assert form([64, 2, 2]) == 'winograd'  # of 2 x 2
+  assert form([2, 13, 13], rate=4) == few  # 16 maps of 4 x 4 each
+  assert form([1, 24, 22]) == few
+  assert form([1, 20, 22]) == 'direct'
   assert form([8, 7, 7], channels=127) == 'direct'
   assert form([8, 14, 14], stride=2) == 'direct'
   assert form([8, 7, 7], dtype=tf.bfloat16) == 'direct'
   # Of unknown number: few, unless they are crops.
   assert form([None, 7, 7]) == 'direct'
   assert form([None, 7, 7], crops=True) == 'winograd'
-  assert form([None, 24, 24]) == 'winograd'
-  # Pictures of any size.
-  assert form([1, None, None]) == 'winograd'
+  assert form([None, 32, 32]) == 'winograd'
+  # Tiles that hang over the border are lost.
+  assert form([64, 6, 6]) == 'winograd'
+  assert form([64, 5, 5]) == 'direct'
+  assert form([8, 17, 17], rate=4) == 'direct'
+
+
+@pytest.mark.skipif(not ON_CPU, reason='a GPU chooses by itself')
+@pytest.mark.parametrize('height, width', [(5, 6), (30, 21)])
+def test_pictures_of_any_size(setting, height, width):
+  """The graph has both forms; the size that comes decides."""
+  kernel = tf.random.normal([3, 3, 128, 128], stddev=0.03)
+  shape = [1, None, None, 128]
+
+  @tf.function(input_signature=[tf.TensorSpec(shape)])
+  def graph(inputs):
+    with tf.GradientTape() as tape:
+      tape.watch(inputs)
+      outputs = convolution.conv2d(inputs, kernel)
+      total = tf.reduce_sum(tf.sin(outputs))
+    return outputs, tape.gradient(total, inputs)
+
+  assert graph.get_concrete_function().outputs[0].shape.as_list() == shape
+  inputs = tf.random.normal([1, height, width, 128])
+  expected = values_and_gradients(
+    lambda x: tf.nn.conv2d(x, kernel, 1, 'SAME') / 3, inputs
+  )
+  found = graph(inputs)
+  np.testing.assert_allclose(found[0], expected[0] * 3, atol=1e-3)
+  np.testing.assert_allclose(found[1], expected[1], atol=1e-3)
 
 
 def test_layers_take_what_is_chosen():

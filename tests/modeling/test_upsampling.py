@@ -19,3 +19,25 @@ def test_upsampling_by_hand():
 )
 def test_padding_makes_sides_of_whole_cells_and_one_pixel(side, missing):
   assert upsampling.padding(side, 8) == missing
+
+
+@pytest.mark.parametrize('shape', [[1, 3, 4, 2], [None, None, None, 2]])
+@pytest.mark.parametrize('height, width', [(17, 25), (13, 25), (17, 20)])
+@pytest.mark.parametrize('known', [True, False])
+def test_sizes_of_maps_and_pictures_known_or_not(shape, height, width, known):
+  maps = tf.random.normal([1, 3, 4, 2])
+  size = tf.constant([height, width])
+
+  @tf.function(
+    input_signature=[tf.TensorSpec(shape), tf.TensorSpec([2], tf.int32)]
+  )
+  def graph(maps, size):
+    sides = (height, width) if known else tf.unstack(size)
+    return upsampling.upsample(maps, *sides, 8)
+
+  found = graph(maps, size)
+  assert found.shape == (1, height, width, 2)
+  # On a cell's centre its own value.
+  np.testing.assert_allclose(
+    found[:, ::8, ::8], maps[:, : -(-height // 8), : -(-width // 8)], atol=1e-6
+  )

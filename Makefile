@@ -42,6 +42,7 @@ demo-quick: venv
 
 test: venv lint
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@TF_ENABLE_ONEDNN_OPTS=0 $(PY) -m pytest -n 2 --dist loadfile -m both_settings
 
 lint: venv
 	@$(PY) -m ruff check .

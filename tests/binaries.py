@@ -9,6 +9,7 @@ signals; training and data building are among them. All else runs in this one.
 import contextlib
 import io
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -16,6 +17,29 @@ import sys
 import warnings
 
 from absl import app, flags, logging
+
+_TASK = r'\w+-\d+ \(\S+\)'
+# Whole lines of progress, and who prints them. They come every some seconds, so
+# that a fast machine shows none of most.
+_PROGRESS = {
+  'official_repro.core.observers.Progress': (
+    r'step \d+/\d+  loss \S+  lr \S+  \d+ images/s  data wait \d+%'
+    r'  ETA [\d:?]+'
+  ),
+  'official_repro.core.observers.EvaluationProgress': (
+    r'evaluating: batch \d+/\d+  ETA [\d:?]+'
+  ),
+  'official_repro.core.peers': f'Waiting for {_TASK}(, {_TASK})*',
+  'official_repro.data.parallel': (
+    r'[a-z ]+: [\d,]+ of [\d,]+ records, [\d,]+/s, \d+:\d\d:\d\d left'
+  ),
+  'official_repro.scaling.progress': (
+    r'runs \d+/\d+ done, \d+ running, \d+ failed  ETA ~?([\d:?]+|[\d,]+ days)'
+    r'  .*'
+  ),
+  'pose.people': r'Reading who is on the pictures: \d+ of \d+, \d+ s left',
+}
+_IS_PROGRESS = re.compile('|'.join(f'(?:{p})' for p in _PROGRESS.values()))
 
 
 def command(module, *words, **options):
@@ -56,6 +80,11 @@ def call(module, *words, **options):
   return subprocess.CompletedProcess(
     arguments, code, output.getvalue(), errors.getvalue()
   )
+
+
+def messages(done):
+  """Returns the lines of a CompletedProcess's stderr without the progress."""
+  return [x for x in done.stderr.splitlines() if not _IS_PROGRESS.fullmatch(x)]
 
 
 @contextlib.contextmanager

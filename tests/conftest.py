@@ -6,7 +6,11 @@ import sys
 
 import pytest
 
+from official_repro.util import onednn
+
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+# As the binaries do; `make test` runs some tests once more without oneDNN.
+onednn.apply('auto')
 # Two pytest workers on two cores: more threads each would only get in the way.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
@@ -22,12 +26,29 @@ LONG_FIRST = (
   'cluster/test_synchronous_faults.py',
 )
 
+# Tests of what the kernels compute, marked `both_settings`: they also run
+# without oneDNN, where convolutions take other forms.
+BOTH_SETTINGS = (
+  'modeling/',
+  'deeplab/test_model.py',
+  'object_detection/test_model.py',
+  'parity/test_dilated_resnet.py',
+  'parity/test_reference_detector.py',
+  'parity/test_slim_trunk.py',
+  'pose/test_model.py',
+  'test_train.py::test_interrupted_run_equals_a_straight_one_bit_for_bit',
+)
+
 SHARED = pathlib.Path(__file__).resolve().parents[2] / 'shared'
 
 
 def pytest_collection_modifyitems(items):
-  """Puts the tests of LONG_FIRST at the beginning."""
+  """Puts LONG_FIRST at the beginning; marks BOTH_SETTINGS."""
   tests = pathlib.Path(__file__).parent
+  for item in items:
+    name = f'{item.path.relative_to(tests).as_posix()}::{item.name}'
+    if name.startswith(BOTH_SETTINGS):
+      item.add_marker(pytest.mark.both_settings)
   turn = {str(tests / name): i for i, name in enumerate(LONG_FIRST)}
   items.sort(key=lambda item: turn.get(str(item.path), len(turn)))
 

@@ -15,8 +15,8 @@ import socket
 import sys
 
 STOP = 7
-# Of the lanes.
-START, BATCH, STEPS, SEED, GROUP = 24, 4, 16, 3, 32
+# Of the lanes; as many rounds of steps as it takes until both workers have one.
+START, BATCH, STEPS, ROUNDS, SEED, GROUP = 24, 4, 16, 100, 3, 32
 
 
 def main():
@@ -90,13 +90,18 @@ def _lanes(data):
       functools.partial(orbit.utils.make_distributed_dataset, strategy, make)
     )
     iterator = iter(coordinator.create_per_worker_dataset(of_worker))
-    found = [coordinator.schedule(step, (iterator,)) for _ in range(STEPS)]
-    coordinator.join()
+    found = []
+    for _ in range(ROUNDS):
+      new = [coordinator.schedule(step, (iterator,)) for _ in range(STEPS)]
+      coordinator.join()
+      found += [
+        [int(worker), [i.decode() for i in ids]]
+        for worker, ids in map(coordinator.fetch, new)
+      ]
+      if {worker for worker, _ in found} == {0, 1}:
+        break
   del running
-  return [
-    [int(worker), [i.decode() for i in ids]]
-    for worker, ids in map(coordinator.fetch, found)
-  ]
+  return found
 
 
 def _free_address():

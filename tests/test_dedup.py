@@ -22,13 +22,14 @@ def test_the_binary(data, tmp_path):
   out = tmp_path / 'out'
   words = (f'--data_dir={data}', f'--output={out}', '--against=validation')
   done = binaries.process(DEDUP, *words)
-  assert (done.returncode, done.stderr) == (0, '')
+  assert (done.returncode, binaries.messages(done)) == (0, [])
   assert 'train: 3 of 9 records dropped (33.33%)' in done.stdout
   assert 'Copies: 1 cropped, 1 mirrored, 1 same' in done.stdout
   assert len(ids_in(out)) == 6
   again = run(*words)
   assert again.returncode == 1
-  assert again.stderr.startswith(f'Error: {out} holds a data set already')
+  (line,) = binaries.messages(again)
+  assert line.startswith(f'Error: {out} holds a data set already')
   assert run(*words, '--overwrite').returncode == 0
 
 
@@ -46,9 +47,9 @@ def test_wrong_use(data, tmp_path, words, sentence):
   output = (f'--output={tmp_path / "out"}',) if words else ()
   done = run(f'--data_dir={data}', *output, *words)
   assert done.returncode == 1
-  assert sentence in done.stderr
-  assert done.stderr.startswith('Error: ')
-  assert done.stderr.count('\n') == 1
+  (line,) = binaries.messages(done)
+  assert line.startswith('Error: ')
+  assert sentence in line
   assert not (tmp_path / 'out').exists()
 
 

@@ -22,7 +22,7 @@ from official_repro.core import config as config_lib
 from official_repro.modeling import blocks, classifier
 from pose import building as pose_building
 from pose import model as pose_model
-from tests import tiny
+from tests import binaries, tiny
 from tests.deeplab import folders as deeplab_folders
 from tests.deeplab import tiny as deeplab_tiny
 from tests.object_detection import tiny as detection_tiny
@@ -369,6 +369,6 @@ def test_what_cannot_be_compiled_is_refused(data, tmp_path):
       **presets.train_options(data[name], tmp_path, override=override, **words),
     )
     assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
+    (line,) = binaries.messages(done)
     assert reason in line
     assert 'leave --jit_compile out' in line

@@ -5,6 +5,8 @@ task and each time that it is started, what it does. After that, and where the
 plan has nothing for it, it sleeps.
 
   after:NAME  waits until the file NAME is in --folder
+  ended:NAME  waits until the task NAME has started and ended, and who started
+              it knows
   sleep:S     waits for S seconds
   touch:NAME  makes the file NAME in --folder
   say:TEXT    prints a line
@@ -16,6 +18,7 @@ plan has nothing for it, it sleeps.
 Each start makes the file TASK.COUNT in --folder with what it was given.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -40,6 +43,16 @@ def _begin(folder, name):
   return count
 
 
+def _wait_for_end(path):
+  while not path.exists():
+    time.sleep(0.01)
+  pid = json.loads(path.read_text())['pid']
+  with contextlib.suppress(ProcessLookupError):
+    while True:
+      os.kill(pid, 0)
+      time.sleep(0.01)
+
+
 def _save(folder, name):
   signal.sigwait([signal.SIGTERM])
   (folder / f'saved-{name}').touch()
@@ -55,13 +68,15 @@ def main():
   if steps and 'save' in steps[0]:
     # Before anyone can know that it has started.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+  print(f'{name} started', flush=True)  # who has its file has its line, too
   count = _begin(folder, name)
-  print(f'{name} started', flush=True)
   for step in steps[count] if count < len(steps) else []:
     what, _, value = step.partition(':')
     if what == 'after':
       while not (folder / value).exists():
         time.sleep(0.01)
+    elif what == 'ended':
+      _wait_for_end(folder / f'{value}.0')
     elif what == 'say':
       print(value, flush=True)
     elif what == 'sleep':
@@ -76,7 +91,7 @@ def main():
       os.kill(os.getpid(), int(value))
     else:
       _save(folder, name)
-  time.sleep(60)
+  time.sleep(3600)
 
 
 if __name__ == '__main__':

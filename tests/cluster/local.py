@@ -1,10 +1,10 @@
 """Clusters on this machine for tests: of stand-ins, and of tiny trainings."""
 
 import json
-import time
 
 from cluster import local_cluster, supervisor
 from tests import binaries, tiny
+from tests.cluster import waiting
 
 ASYNCHRONOUS = {'chiefs': 1, 'workers': 1, 'ps': 1}
 SYNCHRONOUS = {'workers': 2}
@@ -50,13 +50,10 @@ def run(folder, tasks, plan, **options):
   return code
 
 
-def started(folder, name, count=0, seconds=60):
+def started(folder, name, count=0):
   """Waits until a stand-in has started; returns what it was given."""
   path = folder / f'{name}.{count}'
-  end = time.monotonic() + seconds
-  while not path.exists():
-    assert time.monotonic() < end, f'{path.name} has not come'
-    time.sleep(0.01)
+  waiting.until(path.exists, what=path.name)
   return json.loads(path.read_text())
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import signal
+import statistics
 
 import tensorflow as tf
 
@@ -18,7 +19,8 @@ STEADY = (
   ',trainer.steps_per_loop=20,trainer.summary_interval=20,'
   'trainer.checkpoint_interval=20'
 )
-LAST = 60
+# Long enough, some seconds, for a signal that is to come before its end.
+LAST = 200
 
 
 def cluster(data, run, steps, logs, **tasks):
@@ -36,17 +38,17 @@ def test_accidents(tmp_path):
     waiting.checkpoint(run)
     # A worker is killed: training goes on without it.
     tasks.kill('worker', 1)
-    tasks.wait('worker', 1, 60)
+    tasks.wait('worker', 1, waiting.SECONDS)
     at = waiting.checkpoint(run)
     for _ in range(2):
       at = waiting.checkpoint(run, at)
     of_one = at
     # It comes back: the chief gives it steps again.
     tasks.start_task('worker', 1)
-    waiting.until(lambda: worker_rate(run, 1, at) > 0, what='worker 1')
+    waiting.until(lambda: side_by_side(run, at), what='worker 1')
     # The chief is killed, workers and ps are left: a new one goes on.
     tasks.kill('chief', 0)
-    tasks.wait('chief', 0, 60)
+    tasks.wait('chief', 0, waiting.SECONDS)
     at = waiting.checkpoint(run)
     tasks.start_task('chief', 0)
     waiting.words(tasks, 'chief', 0, f'at step {at}.')
@@ -114,11 +116,15 @@ def values(run, tag):
   return found
 
 
-def worker_rate(run, worker, after):
-  """Images per second of a worker in the newest point after a step."""
-  curve = values(run, f'worker/{worker}/images_per_second')
-  later = {step: rate for step, rate in curve.items() if step > after}
-  return later[max(later)] if later else 0
+def side_by_side(run, after):
+  """Whether, after a step, worker 1 does steps and the other does meanwhile."""
+  rates = values(run, 'worker/1/images_per_second')
+  staleness = values(run, 'staleness')
+  return any(
+    rate > 0 and staleness.get(step, 0) > 0.2
+    for step, rate in rates.items()
+    if step > after
+  )
 
 
 def check_evaluations(run, last):
@@ -133,10 +139,13 @@ def check_numbers(run, of_one):
   # One file for each time that the chief was started.
   assert len(glob.glob(str(run / 'train' / 'events*'))) == 4
   staleness = values(run, 'staleness')
-  # Of two workers the other one applies about one step meanwhile.
-  assert all(0 <= value < 3 for value in staleness.values())
-  assert max(staleness.values()) > 0.2
+  # Of two workers the other one applies about one step meanwhile, whatever
+  # their speeds: more in a slow one's step, less in a fast one's.
+  assert all(value >= 0 for value in staleness.values())
+  assert statistics.mean(staleness.values()) < 1.5
   assert staleness[of_one] == 0
   assert max(values(run, 'worker/0/images_per_second').values()) > 0
   waits = values(run, 'worker/0/data_wait')
-  assert all(0 <= value < 1 for value in waits.values())
+  assert all(value >= 0 for value in waits.values())
+  # A wait counts for the point in which it ends, though it began before.
+  assert statistics.median(waits.values()) < 1

@@ -6,12 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
 from cluster import child, local_cluster, processes
-from tests.cluster import local
+from tests.cluster import local, waiting
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -41,10 +40,7 @@ def _is_alive(pid):
 
 
 def _wait_until_dead(pids):
-  end = time.monotonic() + 60
-  while any(map(_is_alive, pids)):
-    assert time.monotonic() < end
-    time.sleep(0.01)
+  waiting.until(lambda: not any(map(_is_alive, pids)), what='the end')
 
 
 @pytest.mark.parametrize(
@@ -58,7 +54,7 @@ def test_the_binary_takes_its_tasks_with_it(tmp_path, number, code):
   names = ('chief-0', 'worker-0', 'ps-0')
   pids = [local.started(tmp_path, name)['pid'] for name in names]
   launcher.send_signal(number)
-  _, errors = launcher.communicate(timeout=60)
+  _, errors = launcher.communicate(timeout=waiting.SECONDS)
   assert launcher.returncode == code
   assert 'Traceback' not in errors
   _wait_until_dead(pids)
@@ -88,7 +84,7 @@ def test_the_binary_names_its_logs_and_keeps_them_on_failure(tmp_path):
     folder.mkdir()
     plan = {'worker-0': [['say:hello', f'code:{code}']]}
     launcher = _launch(folder, {'workers': 1}, plan)
-    output, errors = launcher.communicate(timeout=60)
+    output, errors = launcher.communicate(timeout=waiting.SECONDS)
     assert launcher.returncode == code
     assert output == 'worker-0 started\nhello\n'
     start = f'Starting worker-0; logs in {folder}/local_cluster-'
@@ -105,9 +101,9 @@ def test_tasks_by_hand(tmp_path):
       path.unlink()
     with local.fake(tmp_path, local.SYNCHRONOUS, plan) as cluster:
       cluster.start()
-      assert cluster.wait('worker', 0, 60) == 137
+      assert cluster.wait('worker', 0, waiting.SECONDS) == 137
       cluster.start_task('worker', 0)
-      assert cluster.wait('worker', 0, 60) == 5
+      assert cluster.wait('worker', 0, waiting.SECONDS) == 5
       lines = cluster.output('worker', 0).split('\n')
       assert lines == ['worker-0 started', 'one', 'worker-0 started', 'two', '']
       local.started(tmp_path, 'worker-1')
@@ -118,7 +114,7 @@ def test_tasks_by_hand(tmp_path):
       with pytest.raises(TimeoutError, match=r'worker-1 still runs after 0\.1'):
         cluster.wait('worker', 1, 0.1)
       cluster.kill('worker', 1, signal.SIGTERM)
-      assert cluster.wait('worker', 1, 60) == 143
+      assert cluster.wait('worker', 1, waiting.SECONDS) == 143
 
 
 def test_taken_ports_are_left_alone(monkeypatch):

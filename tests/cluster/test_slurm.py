@@ -7,7 +7,7 @@ import pytest
 
 from cluster import command, slurm, spec
 from official_repro.core import cluster_config
-from tests.cluster import examples
+from tests.cluster import examples, waiting
 
 # Each node n0, n1, ... of the list "n:COUNT".
 SCONTROL = r"""#!/bin/bash
@@ -45,10 +45,13 @@ mv "$OUT/part.$SLURM_PROCID" "$OUT/task.$SLURM_PROCID"
 tasks=${SLURM_JOB_NODELIST#n:}
 until compgen -G "$OUT/task.$((tasks - 1))" > /dev/null \
   && (($(ls "$OUT"/task.* | wc -l) == tasks)); do sleep 0.05; done
-if [[ $TF_CONFIG == *'"type": "ps"'* ]]; then exec sleep 60; fi
-if [[ $TF_CONFIG == *'"ps":'*'"type": "worker"'* ]]; then exec sleep 60; fi
+if [[ $TF_CONFIG == *'"type": "ps"'* ]]; then exec sleep 600; fi
+if [[ $TF_CONFIG == *'"ps":'*'"type": "worker"'* ]]; then exec sleep 600; fi
 if [[ $CODE == wait ]]; then
-  [[ $SLURM_PROCID == 0 ]] && kill -TERM "$(cat "$OUT/batch")"
+  if [[ $SLURM_PROCID == 0 ]]; then
+    until [[ -s $OUT/batch ]]; do sleep 0.05; done
+    kill -TERM "$(cat "$OUT/batch")"
+  fi
   while :; do sleep 0.05; done
 fi
 [[ $SLURM_PROCID == 0 ]] && exit "$CODE"
@@ -106,7 +109,7 @@ def _run(job, folder, code='0', nodes=None, **environ):
     text=True,
   )
   (out / 'batch').write_text(str(done.pid))
-  _, errors = done.communicate(timeout=60)
+  _, errors = done.communicate(timeout=waiting.SECONDS)
   tasks = {
     int(path.suffix[1:]): path.read_text().splitlines()
     for path in out.glob('task.*')

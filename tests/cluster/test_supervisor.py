@@ -6,6 +6,14 @@ from cluster import supervisor
 from official_repro.core import cluster_config
 from tests.cluster import local
 
+
+@pytest.fixture(autouse=True)
+def slow_machine(monkeypatch):
+  """A stand-in may take its time to start."""
+  monkeypatch.setattr(supervisor, '_SECONDS_TO_NOTICE', 600)
+  monkeypatch.setattr(supervisor, '_SECONDS_TO_SAVE', 600)
+
+
 # When it ends, and what the tasks are given.
 
 
@@ -37,7 +45,7 @@ def test_a_chief_ends_the_cluster(tmp_path, capsys):
 def test_synchronous_workers_end_by_themselves(tmp_path):
   plan = {
     'worker-0': [['code:0']],
-    'worker-1': [['after:worker-0.0', 'sleep:0.2', 'touch:done', 'code:0']],
+    'worker-1': [['ended:worker-0', 'sleep:0.2', 'touch:done', 'code:0']],
   }
   assert local.run(tmp_path, local.SYNCHRONOUS, plan) == 0
   assert (tmp_path / 'done').exists()
@@ -45,12 +53,10 @@ def test_synchronous_workers_end_by_themselves(tmp_path):
 
 @pytest.mark.parametrize('tasks', [local.ASYNCHRONOUS, local.SYNCHRONOUS])
 def test_an_evaluator_is_waited_for(tmp_path, tasks):
-  plan = {
-    'chief-0': [['code:0']],
-    'worker-0': [['sleep:9' if 'ps' in tasks else 'code:0']],
-    'worker-1': [['sleep:9' if 'ps' in tasks else 'code:0']],
-    'evaluator-0': [['sleep:0.2', 'touch:evaluated', 'code:0']],
-  }
+  leaders = ['chief-0'] if 'ps' in tasks else ['worker-0', 'worker-1']
+  ended = [f'ended:{task}' for task in leaders]
+  plan = {task: [['code:0']] for task in leaders}
+  plan['evaluator-0'] = [[*ended, 'sleep:0.2', 'touch:evaluated', 'code:0']]
   assert local.run(tmp_path, tasks, plan, evaluator=True) == 0
   assert (tmp_path / 'evaluated').exists()
   given = local.started(tmp_path, 'evaluator-0')
@@ -82,8 +88,8 @@ def test_a_failure_is_shown_with_its_last_lines(tmp_path, capsys):
 @pytest.mark.parametrize(
   'lost, killed',
   [
-    (['code:138'], ['sleep:0.2', 'signal:9']),
-    (['sleep:0.2', 'code:138'], ['signal:9']),
+    (['code:138'], ['ended:worker-0', 'signal:9']),
+    (['ended:worker-1', 'code:138'], ['signal:9']),
   ],
 )
 def test_who_lost_a_peer_is_not_the_cause(tmp_path, capsys, lost, killed):
@@ -151,7 +157,10 @@ def test_a_lost_server_starts_all_again(tmp_path, capsys, second, code):
   """Its variables are lost: the chief ends and reads its checkpoint again."""
   plan = {
     'ps-0': [['after:chief-0.0', 'signal:9']],
-    'chief-0': [['after:ps-0.1', 'code:138'], [second]],
+    'chief-0': [
+      ['after:worker-0.0', 'after:ps-0.1', 'code:138'],
+      ['after:worker-0.1', second],
+    ],
   }
   assert local.run(tmp_path, local.ASYNCHRONOUS, plan, restarts=1) == code
   assert (tmp_path / 'worker-0.1').exists()
@@ -220,7 +229,7 @@ def test_who_does_not_end_after_sigterm_is_told(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(supervisor, '_SECONDS_TO_SAVE', 0.1)
   # Blocked from the start on, as it would save at last.
   plan = {
-    'chief-0': [['sleep:9', 'save']],
+    'chief-0': [['sleep:600', 'save']],
     'worker-0': [['after:chief-0.0', 'stop']],
   }
   assert local.run(tmp_path, local.ASYNCHRONOUS, plan) == 137

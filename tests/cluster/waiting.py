@@ -5,8 +5,8 @@ import os
 import re
 import time
 
-# Long enough for a machine with other work.
-SECONDS = 300
+# Only against waiting for ever: long enough for a slow machine with other work.
+SECONDS = 600
 
 
 def until(condition, seconds=SECONDS, what='it'):
@@ -16,7 +16,7 @@ def until(condition, seconds=SECONDS, what='it'):
     value = condition()
     if value:
       return value
-    time.sleep(0.1)
+    time.sleep(0.05)
   raise AssertionError(f'{what} did not come in {seconds} s')
 
 

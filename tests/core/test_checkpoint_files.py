@@ -108,7 +108,7 @@ def test_a_kill_during_a_write(tmp_path, monkeypatch):
   child = os.fork()  # a process of its own would import TensorFlow anew
   if not child:
     try:
-      signal.alarm(30)
+      signal.alarm(600)
       manager.save(checkpoint_number=2)
     finally:
       os._exit(0)

@@ -96,7 +96,7 @@ def test_a_lost_task_ends_the_process_whatever_its_threads_wait_for():
     capture_output=True,
     text=True,
     check=False,
-    timeout=60,
+    timeout=600,
   )
   assert done.returncode == 138
   assert done.stdout == 'begun\n'

@@ -50,9 +50,9 @@ def test_who_is_late_is_told_and_waited_for(monkeypatch, capsys):
 
   def come(index):
     # Each sees the other one only because that listens while it waits.
-    peers.wait_for_all(cluster(*addresses, index=index), 60)
+    peers.wait_for_all(cluster(*addresses, index=index), 600)
     with listening(int(addresses[index].split(':')[1])):  # TensorFlow's server
-      both.wait(60)
+      both.wait(600)
 
   with futures.ThreadPoolExecutor() as pool:
     first, told = pool.submit(come, 0), ''
@@ -60,7 +60,7 @@ def test_who_is_late_is_told_and_waited_for(monkeypatch, capsys):
       assert not first.done()
       told = capsys.readouterr().err
     come(1)
-    first.result(60)
+    first.result(600)
   assert told.startswith(f'Waiting for worker-1 ({addresses[1]})\n')
 
 
@@ -167,7 +167,7 @@ def test_a_lost_server_ends_the_process_while_the_main_thread_waits():
     capture_output=True,
     text=True,
     check=False,
-    timeout=120,
+    timeout=600,
   )
   assert done.returncode == 138, done.stderr
   last = done.stderr.splitlines()[-1]

@@ -163,3 +163,17 @@ def test_no_images(setting, size):
   kernel = tf.zeros([size, size, 128, 128])
   found = convolution.conv2d(inputs, kernel, crops=True)
   assert found.shape == (0, 7, 7, 128)
+
+
+@pytest.mark.parametrize('shape', [(64, 2, 2), (16, 7, 7), (4, 13, 13)])
+@pytest.mark.parametrize('size', [1, 3])
+def test_the_same_again_bit_for_bit(shape, size):
+  """A resumed run must give what a straight one does."""
+  inputs = tf.random.normal([*shape, 128])
+  kernel = tf.random.normal([size, size, 128, 128])
+  graph = tf.function(
+    lambda *x: values_and_gradients(convolution.conv2d, *x)
+  ).get_concrete_function(inputs, kernel)
+  first, second = graph(inputs, kernel), graph(inputs, kernel)
+  for a, b in zip(first, second):
+    np.testing.assert_array_equal(a, b)

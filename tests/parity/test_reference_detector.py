@@ -46,16 +46,25 @@ def reference_site():
   BUILD.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=BUILD) as folder:
     made = pathlib.Path(folder) / 'made'
-    pip = [sys.executable, '-m', 'pip', 'install', '-q', '--no-deps']
-    done = subprocess.run(
-      [*pip, f'--target={made}', PACKAGE, 'lvis'],
-      capture_output=True,
-      text=True,
-    )
-    if done.returncode:
+    if not _installed(made):
       pytest.skip(f'needs {PACKAGE}, which pip cannot install here')
     _publish(made, site)
   return site
+
+
+def _installed(folder):
+  """Whether pip could install the package; a network that hangs cannot."""
+  pip = [sys.executable, '-m', 'pip', 'install', '-q', '--no-deps']
+  try:
+    done = subprocess.run(
+      [*pip, f'--target={folder}', PACKAGE, 'lvis'],
+      capture_output=True,
+      check=False,
+      timeout=600,
+    )
+  except subprocess.TimeoutExpired:
+    return False
+  return done.returncode == 0
 
 
 class Case:

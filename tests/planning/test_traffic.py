@@ -68,7 +68,7 @@ def real():
     capture_output=True,
     text=True,
     check=False,
-    timeout=120,
+    timeout=600,
     env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL='3'),
   )
   assert done.returncode == 0, done.stderr

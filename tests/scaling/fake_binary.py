@@ -102,7 +102,7 @@ def main():
   if action == 'stop':
     sys.exit(143)
   if action == 'save' and not (folder / 'checkpoint').exists():
-    signal.sigtimedwait([signal.SIGTERM], 60)
+    signal.sigwait([signal.SIGTERM])
     (folder / 'checkpoint').write_text('ckpt-1')
     sys.exit(143)
   if 'output' in values:

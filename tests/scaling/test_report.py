@@ -388,7 +388,7 @@ def test_in_a_browser_as_wide_as_a_phone(tmp_path):
     ],
     capture_output=True,
     text=True,
-    timeout=120,
+    timeout=600,
     check=True,
   )
   dom = re.search(r'data-found="([^"]*)"', done.stdout).group(1)

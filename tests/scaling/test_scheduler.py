@@ -149,7 +149,7 @@ def test_jobs_run_side_by_side(tmp_path):
 
   def stop():
     for folder in folders:
-      waiting.until(lambda f=folder: (f / 'starts').exists(), 20)
+      waiting.until((folder / 'starts').exists)
     os.kill(os.getpid(), signal.SIGTERM)
 
   thread = threading.Thread(target=stop)

@@ -118,9 +118,9 @@ def test_a_folder_holds_one_study(tmp_path):
 def test_sigterm_is_handed_on_and_ends_with_143(tmp_path):
   process = start(tmp_path, {'pretraining': 'save'})
   run = tmp_path / 'out' / 'runs' / 'pretraining' / 'images=64'
-  waiting.until((run / 'starts').exists, 60, 'the run')
+  waiting.until((run / 'starts').exists, what='the run')
   process.send_signal(signal.SIGTERM)
-  _, errors = process.communicate(timeout=60)
+  _, errors = process.communicate(timeout=waiting.SECONDS)
   assert process.returncode == 143, errors
   assert (run / 'checkpoint').read_text() == 'ckpt-1'
   last = errors.splitlines()[-1]
@@ -131,11 +131,11 @@ def test_sigterm_is_handed_on_and_ends_with_143(tmp_path):
 def test_runs_die_with_the_study(tmp_path):
   process = start(tmp_path, {'pretraining': 'save'})
   run = tmp_path / 'out' / 'runs' / 'pretraining' / 'images=64'
-  waiting.until((run / 'starts').exists, 60, 'the run')
+  waiting.until((run / 'starts').exists, what='the run')
   (child,) = _children(process.pid)
   process.kill()
   process.communicate()
-  waiting.until(lambda: not _is_alive(child), 20, 'its end')
+  waiting.until(lambda: not _is_alive(child), what='its end')
 
 
 def _children(pid):

@@ -9,13 +9,13 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
 
 from official_repro.data import records
 from official_repro.data.building import build, shards, staging
 from tests import binaries
+from tests.cluster import waiting
 from tests.data.fakes import FakeSource, good, names, read
 
 BUILD_RECORDS = 'official_repro.build_records'
@@ -32,19 +32,22 @@ def finished(folder):
 
 
 def start_and_send(output, number, signal_number):
-  """Starts a build and signals it once `number` shards are finished."""
+  """Starts a build and signals it once `number` shards are finished.
+
+  Returns when its workers have ended, too: they share its stderr.
+  """
   arguments = [*MINI, f'--output={output}']
   process = subprocess.Popen(
     binaries.command(BUILD_RECORDS, *arguments, '--processes=2'),
     stderr=subprocess.PIPE,
     text=True,
   )
-  deadline = time.monotonic() + 120
-  while len(finished(output)) < number and time.monotonic() < deadline:
-    assert process.poll() is None, process.stderr.read()
-    time.sleep(0.02)
+  waiting.until(
+    lambda: process.poll() is not None or len(finished(output)) >= number,
+    what=f'shard {number}',
+  )
   process.send_signal(signal_number)
-  _, error = process.communicate(timeout=60)
+  _, error = process.communicate(timeout=waiting.SECONDS)
   return process.returncode, error, arguments
 
 
@@ -61,11 +64,9 @@ def straight(tmp_path_factory):
 def test_a_stopped_build_goes_on(tmp_path, number, straight):
   output = tmp_path / 'out'
   code, error, arguments = start_and_send(output, 3, number)
-  assert code == (143 if number == signal.SIGTERM else -number)
+  assert code == (143 if number == signal.SIGTERM else -number), error
   if number == signal.SIGTERM:
     assert error.splitlines()[-1].startswith('Stopped; the same command goes')
-  # Its workers end with it, so that nobody writes here any more.
-  time.sleep(1)
   assert names(output) == [staging.FOLDER]
   before = finished(output)
   assert 3 <= len(before) < 24
@@ -190,8 +191,8 @@ def test_a_file_that_cannot_grow_through_the_binary(tmp_path):
     finally:
       resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert done.returncode == 1
-    assert 'File too large' in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    (line,) = binaries.messages(done)
+    assert 'File too large' in line
     assert not list(tmp_path.rglob('*.tfrecord'))
 
 

@@ -10,7 +10,7 @@ from official_repro.data import manifest, records, subsets, vocabulary
 from official_repro.data.checks import verify
 from official_repro.data.checks.shards import Finding
 from official_repro.data.hierarchy import Hierarchy
-from tests import tiny
+from tests import binaries, tiny
 
 # 0 thing > 1 fruit > 2 apple; 3 stone.
 SPACE = Hierarchy(
@@ -350,7 +350,7 @@ def test_a_selection_of_other_offsets(folder, subset):
 
 def test_the_binary(folder, tmp_path):
   done = tiny.call('verify', data_dir=folder, processes=2)
-  assert (done.returncode, done.stderr) == (0, '')
+  assert (done.returncode, binaries.messages(done)) == (0, [])
   assert done.stdout == f'{folder}: 12 records in 3 shards are sound.\n'
   for shard in shards(folder):
     edit(shard.path, flip(shard.offsets()[0] + 50))
@@ -367,10 +367,10 @@ def test_the_binary(folder, tmp_path):
   assert lines[0].startswith(f'{name}: its SHA-256')
   assert lines[1].startswith(f'{name}, record 0: no sound record at byte 0')
   assert lines[2] == '... and 4 more; --output=DIR lists all in verify.csv.'
-  assert done.stderr == (
+  assert binaries.messages(done) == [
     f'Error: {folder}: 6 thing(s) wrong in 3 file(s); 9 records in 3 shards '
-    'were read.\n'
-  )
+    'were read.'
+  ]
   table = (tmp_path / 'out' / 'verify.csv').read_text().splitlines()
   assert table[0] == 'file,record,source_id,what'
   assert len(table) == 7

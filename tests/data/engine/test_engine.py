@@ -10,6 +10,7 @@ from apache_beam.testing import test_pipeline, util
 
 from official_repro.data import engine
 from official_repro.data.engine import local as beam_local
+from tests.cluster import waiting
 from tests.data import fakes
 
 
@@ -41,11 +42,29 @@ def broken(i):
   raise KeyError('a bug')
 
 
-def slow(i, folder, tally):
-  pathlib.Path(folder, str(i)).touch()
-  for _ in range(1000):
-    tally.add(0)
-    time.sleep(0.05)
+def long(i, folder, tally):
+  """Ends when the run is stopped; leaves who works, and then that it ended."""
+  path = pathlib.Path(folder, str(i))
+  path.with_suffix('.part').write_text(str(os.getpid()))
+  path.with_suffix('.part').rename(path)
+  try:
+    for _ in range(40_000):  # half an hour, much longer than anyone waits
+      tally.add(0)
+      time.sleep(0.05)
+  except engine.StoppedError:
+    path.with_suffix('.stopped').touch()
+    raise
+
+
+def is_over(path):
+  """Whether the work on an item has been given up, or its process is gone."""
+  if path.with_suffix('.stopped').exists():
+    return True
+  try:
+    os.kill(int(path.read_text()), 0)
+  except ProcessLookupError:
+    return True
+  return False
 
 
 def pipeline_of(transform, values=range(6)):
@@ -129,24 +148,28 @@ def test_an_interrupt_ends_the_workers(processes, tmp_path, monkeypatch):
   # Raised in the main thread, as a signal handler does.
   def interrupt(self, timeout=None, join=threading.Thread.join):
     join(self, timeout)
-    if any(tmp_path.iterdir()) and not interrupted:
+    if begun() and not interrupted:
       interrupted.append(True)
       raise KeyboardInterrupt
 
+  def begun():
+    return [path for path in tmp_path.iterdir() if not path.suffix]
+
   interrupted = []
   monkeypatch.setattr(threading.Thread, 'join', interrupt)
-  start = time.monotonic()
   with pytest.raises(KeyboardInterrupt):
     engine.run(
       lambda pipeline, tally: (
         pipeline
         | beam.Create(range(2))
-        | engine.Map(slow, str(tmp_path), tally)
+        | engine.Map(long, str(tmp_path), tally)
       ),
       what='test',
       processes=processes,
     )
-  assert time.monotonic() - start < 40  # the items would take 50 s and more
+  assert begun()
+  for path in begun():
+    waiting.until(lambda p=path: is_over(p), what=f'the end of {path.name}')
 
 
 def test_unknown_flags_and_runners():

@@ -11,7 +11,7 @@ from apache_beam.testing import test_pipeline, util
 from official_repro.data import engine, manifest, records, subsets
 from official_repro.data.subsets import choosing
 from official_repro.data.subsets.choosing import Choice
-from tests import tiny
+from tests import binaries, tiny
 from tests.data.subsets import folders
 
 
@@ -264,7 +264,7 @@ def test_the_binary(full, tmp_path):
   assert done.stdout.splitlines()[0] == lines[0]
   done = tiny.call('subset', **options)
   assert done.returncode == 1
-  assert done.stderr.splitlines() == [
+  assert binaries.messages(done) == [
     f'Error: {tmp_path / "h"} holds a data set already: choose another '
     '--output, or replace it with --overwrite.'
   ]

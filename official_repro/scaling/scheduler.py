@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Optional
 
 from cluster import processes
 from official_repro.core import flags as core_flags
+from official_repro.data import parallel
 from official_repro.scaling import commands, label_lists, progress, reuse
 from official_repro.scaling import estimates as estimates_lib
 from official_repro.scaling import state as state_lib
@@ -202,7 +203,7 @@ class Scheduler:
       process = processes.start(
         commands.words(run, flags),
         os.path.join(run.folder, state_lib.LOG),
-        _environment(),
+        _environment(self._jobs),
       )
     except (ValueError, OSError) as e:
       self.outcomes[run.run_id] = FAILED
@@ -272,8 +273,11 @@ class Scheduler:
     print(text, file=self._stream, flush=True)
 
 
-def _environment():
+def _environment(jobs):
+  threads = parallel.default_processes() // jobs
   return {
+    # With all cores to each, the runs get into each other's way.
+    'TF_NUM_INTRAOP_THREADS': str(max(1, threads)),
     'TF_CPP_MIN_LOG_LEVEL': '3',
     # Else the last lines of a killed run would be lost.
     'PYTHONUNBUFFERED': '1',

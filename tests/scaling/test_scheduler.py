@@ -259,3 +259,13 @@ def test_leaves_are_listed_for_a_vocabulary(tmp_path):
   fakes.run(tmp_path, options, **small(vocabulary=['all', 'leaves', 'parents']))
   assert path.exists()  # all labels, of images that have a leaf
   assert path.with_name('jft-parents.txt').read_text() == 'animal\n'
+
+
+@pytest.mark.parametrize('jobs, threads', [(1, 4), (2, 2), (3, 1), (9, 1)])
+def test_runs_side_by_side_share_the_cores(jobs, threads, monkeypatch):
+  monkeypatch.setattr(scheduler.parallel, 'default_processes', lambda: 4)
+  monkeypatch.delenv('TF_NUM_INTRAOP_THREADS', raising=False)
+  environ = scheduler._environment(jobs)
+  assert environ['TF_NUM_INTRAOP_THREADS'] == str(threads)
+  monkeypatch.setenv('TF_NUM_INTRAOP_THREADS', '7')  # the user's wish
+  assert scheduler._environment(jobs)['TF_NUM_INTRAOP_THREADS'] == '7'

@@ -251,14 +251,14 @@ def _options(beam_args, processes):
 @contextlib.contextmanager
 def _folder(work_dir) -> Iterator[str]:
   if work_dir is None:
-    with tempfile.TemporaryDirectory(prefix='engine-') as folder:
-      yield folder
-    return
-  folder = pathlib.Path(work_dir) / f'run-{uuid.uuid4().hex[:8]}'
-  folder.mkdir(parents=True)
+    folder = tempfile.mkdtemp(prefix='engine-')
+  else:
+    folder = pathlib.Path(work_dir) / f'run-{uuid.uuid4().hex[:8]}'
+    folder.mkdir(parents=True)
   try:
     yield str(folder)
   finally:
+    # A worker that is being stopped may still write; that must not hide why.
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -10,6 +10,7 @@ from apache_beam.testing import test_pipeline, util
 
 from official_repro.data import engine
 from official_repro.data.engine import local as beam_local
+from official_repro.data.engine import pipeline
 from tests.cluster import waiting
 from tests.data import fakes
 
@@ -207,3 +208,15 @@ def test_local_workers_listen_on_this_machine_only(of_two_processes):
   assert {a.rsplit(':', 1)[0] for a, _ in ports} == {'127.0.0.1'}
   with socket.socket() as s:  # and they are closed afterwards
     assert s.connect_ex(('127.0.0.1', ports[0][1])) != 0
+
+
+def test_a_worker_that_still_writes_does_not_hide_the_error(monkeypatch):
+  def not_empty(*arguments, **options):
+    raise OSError(39, 'Directory not empty')
+
+  with monkeypatch.context() as patch:
+    patch.setattr(os, 'rmdir', not_empty)
+    with pytest.raises(ValueError, match='why'):  # noqa: SIM117
+      with pipeline._folder(None) as folder:
+        raise ValueError('why')
+  os.rmdir(folder)  # it was made empty

@@ -1,6 +1,6 @@
 import pytest
 
-from official_repro.core import cluster_config, strategy
+from official_repro.core import cluster_config, strategy, watchdog
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,25 @@ def test_servers_have_threads_to_spare(workers):
   options = strategy._server_options(config, memory_growth=True)
   assert options.inter_op_parallelism_threads >= max(4, workers + 1)
   assert options.gpu_options.allow_growth
+
+
+@pytest.mark.parametrize('enabled', [True, False])
+def test_a_server_says_its_onednn_before_it_serves(
+  enabled, tmp_path, monkeypatch
+):
+  class NoServerError(Exception):
+    pass
+
+  def server(*arguments, **options):
+    # What the chief finds as soon as it can reach this task.
+    found = watchdog.fact(str(tmp_path), ['worker-0', 'ps-0'], 'onednn')
+    assert found == {'worker-0': enabled}
+    raise NoServerError
+
+  addresses = {'chief': ('c:1',), 'worker': ('w:2',), 'ps': ('p:3',)}
+  config = cluster_config.ClusterConfig(addresses, 'worker', 0)
+  monkeypatch.setenv('TF_CONFIG', '')
+  monkeypatch.setattr(strategy.onednn, 'enabled', lambda: enabled)
+  monkeypatch.setattr(strategy.tf.distribute, 'Server', server)
+  with pytest.raises(NoServerError):
+    strategy.serve(config, str(tmp_path), memory_growth=True)

@@ -1,7 +1,8 @@
 """FLOPs, variables and kept activations of a Classifier, by formulas.
 
-For one image, with k the side of the kernel, c channels in, f filters, s the
-side of the output:
+For one image and direct convolutions, as on a GPU (a CPU takes other forms, see
+modeling.convolution), with k the side of the kernel, c channels in, f filters,
+s the side of the output:
 
   a convolution      2 k^2 c f s^2 FLOPs forward (each product is added up)
   a sub-FC layer     2 D W FLOPs forward

@@ -6,13 +6,19 @@ import math
 import pytest
 import tensorflow as tf
 
-from official_repro.modeling import classifier
+from official_repro.modeling import classifier, convolution
 from official_repro.planning import layout
 
 CLASSES, SHARDS, SIDE = 23, 5, 64
 SMALL = {'depth': 14, 'width': 0.5}
 PLACEMENTS = ('slim', 'v1', 'v1.5')
 pytestmark = pytest.mark.usefixtures('no_random_kernels')
+
+
+@pytest.fixture(autouse=True)
+def direct_convolutions(monkeypatch):
+  """The formulas are of a GPU, which gets no other form of a convolution."""
+  monkeypatch.setattr(convolution, '_on_cpu', lambda inputs: False)
 
 
 def on_paper(side=SIDE, **options):

@@ -115,8 +115,8 @@ def define_onednn_flag() -> None:
     'auto',
     onednn.CHOICES,
     'Kernels of oneDNN on a CPU. auto: as the environment variable '
-    f'{onednn.VARIABLE} says; else as when the run was started; else on where '
-    'the CPU has AVX2, and elsewhere as TensorFlow has it.',
+    f'{onednn.VARIABLE} says; else, in training, as when the run was started; '
+    'else on where the CPU has AVX2, and elsewhere as TensorFlow has it.',
   )
 
 
@@ -312,8 +312,10 @@ def _guarded(main):
 def _set_onednn():
   values = flags.FLAGS
   if 'onednn' in values:
-    # Only training goes on with what a folder holds.
-    model_dir = values['model_dir'].value if 'resume' in values else None
+    # The training binaries go on with a run, also to evaluate it; the others
+    # only read one.
+    goes_on = 'resume' in values and values['experiment'].value != 'list'
+    model_dir = values['model_dir'].value if goes_on else None
     onednn.apply(values['onednn'].value, model_dir)
 
 

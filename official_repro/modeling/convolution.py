@@ -1,9 +1,10 @@
 """The fastest of the equal forms of a convolution, chosen by its sizes.
 
-Three forms, equal to 1e-5 of the largest value:
+Three forms, equal to 1e-5 of the largest value (winograd has no gradient of its
+gradient):
 
   direct     tf.nn.convolution.
-  product    a 1x1 convolution as one matrix product, both ways.
+  product    a 1x1 convolution at stride 1 as one matrix product, both ways.
   winograd   a 3x3 convolution at stride 1 as winograd.conv3x3.
 
 GPU libraries choose among such forms by themselves. TensorFlow on a CPU does
@@ -25,7 +26,7 @@ from official_repro.util import onednn
 # where tiles are few; and tiles may hang over the border.
 _WINOGRAD_TILES = {True: 32, False: 64}  # by whether oneDNN is on
 _WINOGRAD_CHANNELS = 128
-_WINOGRAD_SAVING = 2  # times fewer products than the direct sum
+_WINOGRAD_SAVING = 1.5  # times fewer products than the direct sum, all told
 # Pixels of the output above which a 1x1 convolution stays one, by whether
 # oneDNN is on.
 _PRODUCT_PIXELS = {True: 64, False: 4096}
@@ -51,17 +52,19 @@ def conv2d(
     [N, H', W', F], the dtype of inputs.
   """
   size = kernel.shape[0]
-  if size == 1 and _product_gains(inputs, stride):
-    return _product(inputs, kernel, stride)
+  if size == 1 and stride == 1 and _product_gains(inputs):
+    return _product(inputs, kernel)
   direct = lambda: _direct(inputs, kernel, stride, rate)
   if size != 3 or stride > 1 or not _may_be_winograd(inputs, kernel):
     return direct()
-  gains = _winograd_gains(inputs, rate, crops)
+  gains = _winograd_gains(inputs, kernel, rate, crops)
   if isinstance(gains, bool):
     return winograd.conv3x3(inputs, kernel, rate) if gains else direct()
   # Pictures of many sizes.
   outputs = tf.cond(
-    gains, lambda: winograd.conv3x3(inputs, kernel, rate), direct
+    gains,
+    lambda: winograd.conv3x3(inputs, kernel, rate, sparing=False),
+    direct,
   )
   return tf.ensure_shape(outputs, [*inputs.shape[:3], kernel.shape[3]])
 
@@ -91,18 +94,14 @@ def _on_cpu(inputs):
   )
 
 
-def _product_gains(inputs, stride):
+def _product_gains(inputs):
   height, width = inputs.shape[1:3]
   if None in (height, width) or not _on_cpu(inputs):
     return False
-  pixels = -(-height // stride) * -(-width // stride)
-  return pixels <= _PRODUCT_PIXELS[onednn.enabled()]
+  return height * width <= _PRODUCT_PIXELS[onednn.enabled()]
 
 
-def _product(inputs, kernel, stride):
-  if stride > 1:
-    # Every stride-th pixel; a strided slice is slower, gradient included.
-    inputs = tf.nn.max_pool2d(inputs, 1, stride, 'SAME')
+def _product(inputs, kernel):
   channels, filters = kernel.shape[2:]
   outputs = tf.matmul(
     tf.reshape(inputs, [-1, channels]), tf.reshape(kernel, [channels, filters])
@@ -114,7 +113,7 @@ def _may_be_winograd(inputs, kernel):
   return _on_cpu(inputs) and min(kernel.shape[2:]) >= _WINOGRAD_CHANNELS
 
 
-def _winograd_gains(inputs, rate, crops):
+def _winograd_gains(inputs, kernel, rate, crops):
   """A bool, or a tensor where H or W is unknown; an unknown N counts as 1."""
   count, height, width, _ = inputs.shape
   if None in (height, width):
@@ -124,5 +123,14 @@ def _winograd_gains(inputs, rate, crops):
   enough = (
     many or (count or 1) * work.tiles >= _WINOGRAD_TILES[onednn.enabled()]
   )
-  fewer = work.products * _WINOGRAD_SAVING <= 9 * height * width
+  # By C F, as those of a whole map may be more than int32 holds.
+  channels, filters = kernel.shape[2:]
+  number = (lambda x: x) if isinstance(height, int) else _to_float
+  total = number(work.products)
+  total += number(work.transforms) * (1 / channels + 1 / filters)
+  fewer = total * _WINOGRAD_SAVING <= number(9 * height * width)
   return enough & fewer
+
+
+def _to_float(x):
+  return tf.cast(x, tf.float32)

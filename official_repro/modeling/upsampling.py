@@ -26,7 +26,7 @@ def upsample(maps, height, width, stride: int = 8):
   known = [n and (n - 1) * stride + 1 for n in maps.shape[1:3]]
   if None not in wanted and wanted == known:
     # A slice of all copies the maps, and its gradient does so again.
-    full.set_shape([None, height, width, None])
+    full.set_shape([None, *wanted, None])
     return full
   return full[:, :height, :width]
 

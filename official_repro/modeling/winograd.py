@@ -91,40 +91,51 @@ class Work(NamedTuple):
   Attributes:
     tiles: of all its parts.
     products: of a channel with a filter; the direct sum has 9 H W.
+    transforms: products of a channel, or of a filter, with the matrices.
   """
 
   tiles: Size
   products: Size
+  transforms: Size
 
 
 def work(height: Size, width: Size, rate: int = 1) -> Work:
   """Returns the work for a map of a size; numbers, or tensors where unknown."""
-  tiles, products = rate**2, rate**2
+  tiles = points = 1
+  along = []
   for size in (height, width):
     part = -(-size // rate)
     algorithm = _algorithm(part)
-    along = -(-part // algorithm.tile)
-    tiles, products = tiles * along, products * along * len(algorithm.into)
-  return Work(tiles, products)
+    count = -(-part // algorithm.tile)
+    tiles, points = tiles * count, points * len(algorithm.into)
+    along.append((part, count * len(algorithm.into)))
+  (rows, row_points), (columns, _) = along
+  products = tiles * points
+  transforms = row_points * rows * columns + products * columns
+  parts = rate**2
+  return Work(parts * tiles, parts * products, parts * transforms)
 
 
-def conv3x3(inputs, kernel, rate: int = 1) -> tf.Tensor:
+def conv3x3(inputs, kernel, rate: int = 1, sparing: bool = True) -> tf.Tensor:
   """Convolution at stride 1 with zero padding ('SAME').
 
   Args:
     inputs: float32 [N, H, W, C]; any of N, H and W may be unknown.
     kernel: float32 [3, 3, C, F].
     rate: dilation; pixels that see each other become a map of their own.
+    sparing: see _sparing. Such a gradient has no gradient itself, and does not
+      go through a tf.cond in a loop.
 
   Returns:
     float32 [N, H, W, F].
   """
+  convolve = _sparing if sparing else _conv3x3
   if rate == 1:
-    return _sparing(inputs, kernel)
+    return convolve(inputs, kernel)
   _, height, width, _ = sizes(inputs)
   block = [rate, rate]
   more = [[0, -height % rate], [0, -width % rate]]
-  maps = _sparing(tf.space_to_batch(inputs, block, more), kernel)
+  maps = convolve(tf.space_to_batch(inputs, block, more), kernel)
   return tf.batch_to_space(maps, block, more)
 
 

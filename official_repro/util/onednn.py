@@ -68,10 +68,13 @@ def choose(
     environ: os.environ.
     earlier: of the run that is to be resumed, see `of_run`.
     cpu: this machine's by default.
+
+  Raises:
+    ValueError: the variable has a value that TensorFlow would not take.
   """
   if wanted != 'auto':
     return Choice(wanted == 'on', 'flag')
-  if environ.get(VARIABLE, '').strip():
+  if _by_environment(environ):
     return Choice(None, 'environment')
   if earlier is not None:
     return earlier
@@ -79,6 +82,16 @@ def choose(
   # Others, such as Arm's, could not be measured.
   measured = {'avx2', 'fma'} <= set(extensions)
   return Choice(True if measured else None, 'auto')
+
+
+def _by_environment(environ):
+  value = environ.get(VARIABLE, '').strip()
+  if value and value.lower() not in ('0', '1', 'false', 'true'):
+    raise ValueError(
+      f'Environment variable {VARIABLE} is {value!r}, which TensorFlow passes '
+      'over; set it to 0 or 1, or unset it.'
+    )
+  return bool(value)
 
 
 def of_run(model_dir: Optional[str]) -> Optional[Choice]:
@@ -98,7 +111,9 @@ def of_run(model_dir: Optional[str]) -> Optional[Choice]:
   try:
     with open(path, encoding='utf-8') as f:
       found = json.load(f).get('onednn')
-    enabled = None if found is None else bool(found['enabled'])
+    enabled = None if found is None else found['enabled']
+    if not isinstance(enabled, (bool, type(None))):
+      raise ValueError(f'onednn.enabled is {enabled!r}')
     return Choice(enabled, 'earlier start')
   except (AttributeError, KeyError, TypeError, ValueError) as e:
     raise ValueError(
@@ -117,7 +132,10 @@ def apply(wanted: str, model_dir: Optional[str] = None) -> None:
     ValueError: TensorFlow is there already, with the other setting.
   """
   global _choice
-  _choice = choose(wanted, os.environ, of_run(model_dir))
+  # A run.json that decides nothing is not looked at.
+  decided = wanted != 'auto' or _by_environment(os.environ)
+  earlier = None if decided else of_run(model_dir)
+  _choice = choose(wanted, os.environ, earlier)
   if _choice.enabled is None:
     return
   if 'tensorflow' in sys.modules:

@@ -95,7 +95,7 @@ def test_who_takes_products(setting):
   assert form([None, 8, 8], 1) == 'product'
   assert form([None, 9, 8], 1) == ('direct' if setting else 'product')
   assert form([None, 65, 65], 1) == 'direct'
-  assert form([None, 16, 16], 1, stride=2) == 'product'
+  assert form([None, 16, 16], 1, stride=2) == 'direct'
   assert form([4, None, None], 1) == 'direct'
   assert form([4, 8, 8], 1, dtype=tf.bfloat16) == 'direct'
 
@@ -117,6 +117,9 @@ def test_who_takes_winograd(setting):
   assert form([None, 7, 7]) == 'direct'
   assert form([None, 7, 7], crops=True) == 'winograd'
   assert form([None, 32, 32]) == 'winograd'
+  # The way into the domain grows with the side, and counts less with channels.
+  assert form([1, 96, 96]) == 'direct'
+  assert form([1, 48, 48], channels=256) == 'winograd'
   # Tiles that hang over the border are lost.
   assert form([64, 6, 6]) == 'winograd'
   assert form([64, 5, 5]) == 'direct'
@@ -177,3 +180,13 @@ def test_the_same_again_bit_for_bit(shape, size):
   first, second = graph(inputs, kernel), graph(inputs, kernel)
   for a, b in zip(first, second):
     np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize('size, stride', [(1, 1), (1, 2), (3, 1), (3, 2)])
+def test_what_is_not_finite_stays_so(value, size, stride):
+  inputs = np.ones([16, 8, 8, 128], np.float32)
+  inputs[3, 2, 4, 5] = value
+  kernel = tf.ones([size, size, 128, 128])
+  found = convolution.conv2d(tf.constant(inputs), kernel, stride)
+  assert not np.isfinite(found[3, 2 // stride, 4 // stride]).any()

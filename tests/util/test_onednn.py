@@ -37,6 +37,12 @@ def test_who_decides(wanted, environ, earlier, cpu, expected):
   assert onednn.choose(wanted, environ, earlier, cpu) == expected
 
 
+@pytest.mark.parametrize('value', ['ON', '2', 'yes'])
+def test_a_value_that_tensorflow_passes_over(value):
+  with pytest.raises(ValueError, match='set it to 0 or 1'):
+    onednn.choose('auto', {onednn.VARIABLE: value}, None, AVX2)
+
+
 def test_what_a_run_had(tmp_path):
   assert onednn.of_run(None) is None
   assert onednn.of_run(str(tmp_path)) is None
@@ -47,7 +53,13 @@ def test_what_a_run_had(tmp_path):
   for enabled in (True, False):
     file.write_text(json.dumps({'onednn': {'enabled': enabled}}))
     assert onednn.of_run(str(tmp_path)) == (enabled, 'earlier start')
-  for damaged in ('{', '[]', '{"onednn": {}}', '{"onednn": 1}'):
+  for damaged in (
+    '{',
+    '[]',
+    '{"onednn": {}}',
+    '{"onednn": 1}',
+    '{"onednn": {"enabled": "false"}}',
+  ):
     file.write_text(damaged)
     with pytest.raises(ValueError, match='damaged'):
       onednn.of_run(str(tmp_path))

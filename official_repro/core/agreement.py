@@ -1,6 +1,12 @@
 """What the processes of a synchronous cluster must agree on."""
 
+import sys
+from typing import Optional
+
 import tensorflow as tf
+
+from official_repro.core import cluster_config, watchdog
+from official_repro.util import onednn
 
 
 class Agreement:
@@ -53,3 +59,28 @@ class Agreement:
           f'The processes disagree on {what}: this one has {value:,d}; give '
           'all of them the same --model_dir, on a disk that they share.'
         )
+
+
+def tell_of_onednn(
+  agreement: Agreement,
+  cluster: Optional[cluster_config.ClusterConfig],
+  model_dir: str,
+) -> None:
+  """Warns on the leading task where the tasks of a cluster differ in oneDNN.
+
+  Args:
+    agreement: of the processes that train in step.
+    cluster: None where there is none.
+    model_dir: the run's folder, where servers say it before they serve.
+  """
+  if cluster is None or not cluster.others():
+    return
+  own = onednn.enabled()
+  if agreement.count > 1:
+    tasks = dict(zip(cluster.trainers, map(bool, agreement.gather(own))))
+  else:
+    others = watchdog.fact(model_dir, [*cluster.others()], 'onednn')
+    tasks = {cluster.name: own, **others}
+  difference = onednn.difference(tasks)
+  if difference and cluster.leads:
+    print(difference, file=sys.stderr, flush=True)

@@ -31,7 +31,6 @@ from official_repro.core import flags as core_flags
 from official_repro.core import model_dir as model_dir_lib
 from official_repro.core import strategy as strategy_lib
 from official_repro.core import trainer as trainer_lib
-from official_repro.util import onednn
 
 # How often continuous_eval looks whether the training has ended.
 _POLL_SECONDS = 5
@@ -151,20 +150,7 @@ class _Run:
     with watchdog.time_limit(runtime.cluster_timeout if self.cluster else 0):
       self.strategy = strategy_lib.create(runtime.strategy, self.cluster)
     self.agreement = self._make_agreement()
-    difference = onednn.difference(self._onednn_of_tasks())
-    if difference and self.leads:
-      print(difference, file=sys.stderr, flush=True)
-
-  def _onednn_of_tasks(self):
-    if not self.cluster or not self.cluster.others():
-      return {}
-    own = onednn.enabled()
-    if self.agreement.count > 1:
-      found = self.agreement.gather(own)
-      return dict(zip(self.cluster.trainers, map(bool, found)))
-    # Servers say it before they begin to serve.
-    others = watchdog.fact(self.model_dir, [*self.cluster.others()], 'onednn')
-    return {self.cluster.name: own, **others}
+    agreement.tell_of_onednn(self.agreement, self.cluster, self.model_dir)
 
   def _make_agreement(self):
     if self.config.runtime.strategy != 'multi_worker_mirrored':
